@@ -1,0 +1,352 @@
+"""The two network types, their printers and verifiers.
+
+``Graph`` is what a model file said: floating-point layers in topological order, already reduced to
+the few operators that a Fire network has.  ``IntNetwork`` is what hardware computes: integers only.
+Feature maps are named tensors of shape (H, W, C), pixels in raster order, channels innermost.
+
+Both print themselves canonically, one node a line, so that tests compare whole networks::
+
+    fire2/squeeze = conv1x1(pool1: u8[55,55,64]) -> u8[55,55,16]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Union
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.errors import InputError
+
+Shape = tuple[int, int, int]  # height, width, channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """How a picture becomes the network's input: ``x = (pixel - mean) * scale`` per channel."""
+
+    channels: str = "RGB"  # order in which the model wants the colours: "RGB" or "BGR"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # in the model's channel order, pixels 0..255
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)  # in the model's channel order
+    resize: int = 256  # pictures are resized to resize x resize, then centre-cropped to the input
+
+
+CAFFE = Preprocess(channels="BGR", mean=(104.0, 117.0, 123.0))
+TORCHVISION = Preprocess(
+    channels="RGB",
+    mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
+    scale=(1 / (0.229 * 255), 1 / (0.224 * 255), 1 / (0.225 * 255)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pads:
+    """Zero (or, for the image, mean) pixels around a feature map."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.top, self.left, self.bottom, self.right))
+
+    def __str__(self) -> str:
+        sides = (self.top, self.left, self.bottom, self.right)
+        return str(sides[0]) if len(set(sides)) == 1 else ",".join(map(str, sides))
+
+
+# --- nodes that need no arithmetic of their own stand in both networks ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool:
+    """Unpadded max pooling."""
+
+    name: str
+    input: str
+    output: str
+    kernel: int
+    stride: int
+    ceil: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat:
+    """Channel concatenation, in the order of ``inputs``."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add:
+    """Element-wise sum of a bypass network."""
+
+    name: str
+    inputs: tuple[str, str]
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalAverage:
+    """Mean (Graph) or s32 sum (IntNetwork) over all pixels of each channel; the output is the logits."""
+
+    name: str
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv:
+    """Floating-point convolution with an optional ReLU."""
+
+    name: str
+    input: str
+    output: str
+    weight: np.ndarray  # float32 (O, kh, kw, I)
+    bias: np.ndarray  # float32 (O,)
+    stride: int
+    pads: Pads
+    relu: bool
+    weight_scale: np.ndarray | None = None  # float64 (O,): weight / scale are integers in [-32, 31]
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.weight.shape[1], self.weight.shape[2]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IntConv:
+    """Integer convolution, then requantization (which includes the ReLU)."""
+
+    name: str
+    input: str
+    output: str
+    weight: np.ndarray  # int8 (O, kh, kw, I) in [-32, 31]
+    bias: np.ndarray  # int32 (O,), 24 bits
+    multiplier: np.ndarray  # int32 (O,) in [2**16, 2**17)
+    shift: np.ndarray  # int32 (O,)
+    stride: int
+    pads: Pads
+    wide: bool = False  # u16 output: the convolution whose outputs are averaged
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return self.weight.shape[1], self.weight.shape[2]
+
+    @property
+    def top(self) -> int:
+        """Largest output value."""
+        return arith.WIDE_MAX if self.wide else arith.ACTIVATION_MAX
+
+
+GraphNode = Union[Conv, MaxPool, Concat, Add, GlobalAverage]
+IntNode = Union[IntConv, MaxPool, Concat, Add, GlobalAverage]
+
+
+def node_inputs(node: GraphNode | IntNode) -> tuple[str, ...]:
+    """The tensors that a node reads."""
+    return node.inputs if isinstance(node, (Concat, Add)) else (node.input,)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Graph:
+    """A floating-point Fire network.
+
+    ``nodes`` are in topological order; the first reads tensor ``input``, the last one is the
+    GlobalAverage that writes the logits.  ``activation_scale`` holds, for models that were quantized
+    elsewhere, the u8 scale (zero point 0) of tensors by name.
+    """
+
+    name: str
+    input: str
+    input_shape: Shape
+    nodes: tuple[GraphNode, ...]
+    preprocess: Preprocess
+    labels: tuple[str, ...] = ()
+    activation_scale: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        return infer_shapes(self.input, self.input_shape, self.nodes)
+
+    def __str__(self) -> str:
+        return _print(self.name, self.input, self.input_shape, self.nodes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IntNetwork:
+    """An integer Fire network: raw u8 pixels in, s32 logits out.
+
+    The preprocessing is folded into the first convolution, whose padding (if any) is ``pad_value``.
+    ``scale`` maps every tensor, the logits included, to the real value of one unit; hardware does not
+    need it, reports and exporters do.
+    """
+
+    name: str
+    input: str
+    input_shape: Shape
+    nodes: tuple[IntNode, ...]
+    pad_value: tuple[int, int, int] = (0, 0, 0)  # u8 R, G, B around a padded image
+    scale: dict[str, float] = field(default_factory=dict)
+    preprocess: Preprocess = Preprocess()  # for resizing and cropping; the arithmetic is folded
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what the user should know, such as a deviation at a padded border
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        return infer_shapes(self.input, self.input_shape, self.nodes)
+
+    @property
+    def classes(self) -> int:
+        return self.shapes[self.nodes[-1].output][2]
+
+    @property
+    def convs(self) -> tuple[IntConv, ...]:
+        return tuple(n for n in self.nodes if isinstance(n, IntConv))
+
+    def __str__(self) -> str:
+        return _print(self.name, self.input, self.input_shape, self.nodes)
+
+
+def infer_shapes(
+    input_name: str, input_shape: Shape, nodes: tuple[GraphNode, ...] | tuple[IntNode, ...]
+) -> dict[str, Shape]:
+    """Shape of every tensor.
+
+    Raises InputError where shapes do not fit together, a tensor is read before it is written, or is
+    written twice.
+    """
+    shapes = {input_name: input_shape}
+    for node in nodes:
+        missing = [t for t in node_inputs(node) if t not in shapes]
+        if missing:
+            raise InputError(f"{node.name}: tensor '{missing[0]}' is read before anything writes it")
+        if node.output in shapes:
+            raise InputError(f"{node.name}: tensor '{node.output}' is written twice")
+        shapes[node.output] = _output_shape(node, [shapes[t] for t in node_inputs(node)])
+    return shapes
+
+
+def _output_shape(node: GraphNode | IntNode, inputs: list[Shape]) -> Shape:
+    height, width, channels = inputs[0]
+    if isinstance(node, (Conv, IntConv)):
+        kh, kw = node.kernel
+        if node.weight.shape[3] != channels:
+            raise InputError(
+                f"{node.name}: the weights want {node.weight.shape[3]} input channels, '{node.input}' has {channels}"
+            )
+        out = (
+            arith.conv_size(height, kh, node.stride, node.pads.top, node.pads.bottom),
+            arith.conv_size(width, kw, node.stride, node.pads.left, node.pads.right),
+            node.weight.shape[0],
+        )
+    elif isinstance(node, MaxPool):
+        out = (
+            arith.pool_size(height, node.kernel, node.stride, node.ceil),
+            arith.pool_size(width, node.kernel, node.stride, node.ceil),
+            channels,
+        )
+    elif isinstance(node, Concat):
+        if len({(h, w) for h, w, _ in inputs}) != 1:
+            raise InputError(f"{node.name}: the concatenated feature maps differ in size: {inputs}")
+        out = (height, width, sum(c for _, _, c in inputs))
+    elif isinstance(node, Add):
+        if len(set(inputs)) != 1:
+            raise InputError(f"{node.name}: the added feature maps differ in shape: {inputs}")
+        out = inputs[0]
+    else:
+        out = (1, 1, channels)
+    if min(out) < 1:
+        raise InputError(f"{node.name}: the output would be empty ({out[0]} x {out[1]}); the input picture is too small")
+    return out
+
+
+def verify_int_network(network: IntNetwork) -> None:
+    """Check every rule of ``arith`` on the actual integers; raise InputError at the first broken one.
+
+    This is the proof that no accumulator overflows.
+    """
+    network.shapes  # noqa: B018  raises on any inconsistency
+    if not isinstance(network.nodes[-1], GlobalAverage):
+        raise InputError(f"{network.name}: the last node must be the global average that gives the logits")
+    for conv in network.convs:
+        _verify_conv(conv)
+    summed = network.nodes[-1].input
+    for conv in network.convs:
+        if conv.wide != (conv.output == summed):
+            raise InputError(f"{conv.name}: u16 outputs and the global average go together")
+
+
+def _verify_conv(conv: IntConv) -> None:
+    def check(good: bool, what: str) -> None:
+        if not good:
+            raise InputError(f"{conv.name}: {what}")
+
+    outputs = conv.weight.shape[0]
+    for label, values in (("bias", conv.bias), ("multiplier", conv.multiplier), ("shift", conv.shift)):
+        check(values.shape == (outputs,), f"{label} has shape {values.shape}, not ({outputs},)")
+    check(conv.weight.min() >= arith.WEIGHT_MIN and conv.weight.max() <= arith.WEIGHT_MAX, "weights leave [-32, 31]")
+    check(
+        conv.multiplier.min() >= arith.MULTIPLIER_MIN and conv.multiplier.max() <= arith.MULTIPLIER_MAX,
+        "multipliers leave [2^16, 2^17)",
+    )
+    check(conv.shift.min() >= arith.SHIFT_MIN and conv.shift.max() <= arith.SHIFT_MAX, "shifts leave [1, 41]")
+    check(int(conv.shift.max()) - int(conv.shift.min()) <= arith.SHIFT_OFFSET_MAX, "shifts are more than 15 apart")
+    bound = arith.accumulator_bound(conv.weight, conv.bias)
+    worst = int(bound.argmax())
+    check(
+        bound[worst] <= arith.ACCUMULATOR_MAX,
+        f"output channel {worst} can reach {bound[worst]} in the accumulator, more than "
+        f"{arith.ACCUMULATOR_MAX} (24 bits signed). Quantize with smaller weights for this channel.",
+    )
+
+
+def _print(name: str, input_name: str, input_shape: Shape, nodes: tuple[GraphNode, ...] | tuple[IntNode, ...]) -> str:
+    shapes = infer_shapes(input_name, input_shape, nodes)
+    types = {input_name: "u8"}
+    for node in nodes:
+        types[node.output] = _type_name(node, types[node_inputs(node)[0]])
+
+    def typed(tensor: str) -> str:
+        h, w, c = shapes[tensor]
+        return f"{types[tensor]}[{h},{w},{c}]"
+
+    lines = [f"network {name}({input_name}: {typed(input_name)})"]
+    for node in nodes:
+        arguments = ", ".join(f"{t}: {typed(t)}" for t in node_inputs(node))
+        lines.append(f"{node.output} = {_operator(node)}({arguments}) -> {typed(node.output)}")
+    return "\n".join(lines) + "\n"
+
+
+def _type_name(node: GraphNode | IntNode, input_type: str) -> str:
+    if isinstance(node, Conv):
+        return "f32"
+    if isinstance(node, IntConv):
+        return "u16" if node.wide else "u8"
+    if isinstance(node, GlobalAverage):
+        return "f32" if input_type == "f32" else "s32"
+    return input_type
+
+
+def _operator(node: GraphNode | IntNode) -> str:
+    if isinstance(node, (Conv, IntConv)):
+        kh, kw = node.kernel
+        text = f"conv{kh}x{kw}"
+        if node.stride != 1:
+            text += f"/{node.stride}"
+        if node.pads:
+            text += f" pad {node.pads}"
+        if isinstance(node, Conv) and node.relu:
+            text += " relu"
+        return text
+    if isinstance(node, MaxPool):
+        return f"maxpool{node.kernel}x{node.kernel}/{node.stride}" + (" ceil" if node.ceil else "")
+    if isinstance(node, Concat):
+        return "concat"
+    if isinstance(node, Add):
+        return "add"
+    return "average"
