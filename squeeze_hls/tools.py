@@ -1,0 +1,175 @@
+"""Everything that runs another program: one function that calls, a few that find.
+
+No other module of the package starts a process.  Commands are lists, never shell lines; what a tool
+prints goes to a log file, and every error names that file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from squeeze_hls.errors import MissingToolError, ToolFailedError
+
+CXX_CANDIDATES = ("g++", "clang++", "c++")
+HEADER = "ap_int.h"
+EXCERPT = 200  # characters of a tool's own message that an error repeats
+
+
+def run(
+    command: Sequence[str],
+    *,
+    log: Path,
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> int:
+    """Run ``command``, write its combined output to ``log``, return its exit code.
+
+    ``env`` is added to this process's environment, ``timeout`` is in seconds.  The tool gets a
+    process group of its own, all of which ends when time is up or the user interrupts.
+
+    Raises MissingToolError where the program does not exist, ToolFailedError on a time-out or, with
+    ``check``, on a non-zero exit code.
+    """
+    words = [os.fspath(word) for word in command]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        out.write(f"$ {shlex.join(words)}\n".encode(errors="replace"))
+        out.flush()
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise MissingToolError(f"{words[0]}: no such program; install it or put it on PATH") from error
+        except PermissionError as error:
+            raise MissingToolError(f"{words[0]}: not executable ({error.strerror})") from error
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise ToolFailedError(f"{_name(words)}: no end after {timeout:g} s; its log is {log}") from error
+        finally:
+            _end(process)
+    if check and code:
+        raise ToolFailedError(f"{_name(words)}: {_reason(code)}{_first_error(log)}; the whole log is {log}")
+    return code
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that still runs, and its children."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (AttributeError, ProcessLookupError):  # no process groups on Windows; or it ended meanwhile
+            process.kill()
+        process.wait()
+
+
+def _name(words: Sequence[str]) -> str:
+    return Path(words[0]).name
+
+
+def _reason(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _first_error(log: Path) -> str:
+    """The first line of a log that speaks of an error, else its last line, shortened."""
+    with log.open("rb") as stream:
+        stream.readline()  # the command
+        text = stream.read(1_000_000).decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    chosen = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
+    return f": {chosen[:EXCERPT]}" if chosen else ""
+
+
+def version(command: Sequence[str], *, timeout: float = 20) -> str | None:
+    """First line that ``command`` prints (on either stream), or None where it cannot be run."""
+    try:
+        done = subprocess.run(
+            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    return lines[0].strip() if lines and done.returncode == 0 else None
+
+
+def find_program(name: str) -> Path | None:
+    """Where PATH has a program, or None."""
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def find_cxx() -> Path | None:
+    """The C++ compiler: ``$CXX`` where it is set and exists, else g++, clang++ or c++; or None."""
+    for name in (os.environ.get("CXX", ""), *CXX_CANDIDATES):
+        found = find_program(name) if name else None
+        if found:
+            return found
+    return None
+
+
+def require_cxx() -> Path:
+    """The C++ compiler, or MissingToolError with the way out."""
+    found = find_cxx()
+    if found is None:
+        raise MissingToolError("no C++ compiler found: install g++, set CXX, or use --verify executor")
+    return found
+
+
+def hls_headers() -> Path | None:
+    """The folder with AMD's ``ap_int.h`` and ``hls_stream.h``, or None.
+
+    ``$XILINX_HLS/include`` wins; otherwise the open copy that the ``hls4ml`` wheel carries, which is
+    found without importing that package.
+    """
+    home = os.environ.get("XILINX_HLS")
+    if home and (Path(home) / "include" / HEADER).is_file():
+        return Path(home) / "include"
+    package = package_dir("hls4ml")
+    if package is not None:
+        folder = package / "templates" / "vivado" / "ap_types"
+        if (folder / HEADER).is_file():
+            return folder
+    return None
+
+
+def require_hls_headers() -> Path:
+    """The folder of the HLS headers, or MissingToolError with the way out."""
+    found = hls_headers()
+    if found is None:
+        raise MissingToolError(
+            "AMD's ap_int.h was not found: pip install 'squeeze-hls[csim]', set XILINX_HLS, or use --verify executor"
+        )
+    return found
+
+
+def package_dir(name: str) -> Path | None:
+    """Folder of an installed Python package, without importing it."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
