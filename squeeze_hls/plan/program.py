@@ -1,0 +1,139 @@
+"""The program as Python objects and as bytes (docs/program.md); reading checks everything it can."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from squeeze_hls.errors import DoesNotFitError, InputError
+from squeeze_hls.plan import fields
+from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.plan.fields import BUFFER, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM, Record
+
+Row = SimpleNamespace  # one record: its fields as attributes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Program:
+    """Header, tables and instructions; every row has the attributes of its record in `fields`."""
+
+    header: Row
+    layers: tuple[Row, ...]
+    buffers: tuple[Row, ...]
+    instructions: tuple[Row, ...]
+    params: np.ndarray  # int64 (n, 3): bias, M, offset of S
+
+    def halves(self, layer: Row) -> tuple[str, ...]:
+        """'a', 'b' or both."""
+        return tuple(h for h in "ab" if getattr(layer, f"half_{h}"))
+
+    def groups(self, layer: Row) -> int:
+        return max(getattr(layer, f"groups_{h}") for h in self.halves(layer))
+
+
+def half_depth(layer: Row, half: str) -> int:
+    """Tile words of one half: cycles per pixel block."""
+    return layer.words * ((layer.rows0 + layer.rows1) * layer.columns if half == "a" else 1)
+
+
+def tile_halves(layer: Row, group: int) -> tuple[str, ...]:
+    """Halves that have output channels left in this group."""
+    return tuple(h for h in "ab" if getattr(layer, f"half_{h}") and group < getattr(layer, f"groups_{h}"))
+
+
+def pack_program(program: Program) -> bytes:
+    """Payload of a program packet: 64-bit little-endian words, the last one the CRC-32 of those before."""
+    words: list[int] = []
+    for record, rows in _sections(program):
+        for row in rows:
+            words += record.pack(vars(row))
+    bias = program.params[:, 0] & (1 << 24) - 1
+    for b, m, offset in zip(bias.tolist(), program.params[:, 1].tolist(), program.params[:, 2].tolist(), strict=True):
+        words += PARAM.pack({"bias": b, "multiplier": m - (1 << 16), "offset": offset})
+    payload = np.array(words, "<u8").tobytes()
+    return payload + zlib.crc32(payload).to_bytes(8, "little")
+
+
+def _sections(program: Program) -> tuple[tuple[Record, tuple[Row, ...]], ...]:
+    return (
+        (HEADER, (program.header,)),
+        (LAYER, program.layers),
+        (BUFFER, program.buffers),
+        (INSTRUCTION, program.instructions),
+    )
+
+
+def parse_program(data: bytes) -> Program:
+    """Read a program packet's payload; raises InputError where it is cut, altered or of another version."""
+    if len(data) % 8 or len(data) < 8 * (HEADER.words + 1):
+        raise InputError(f"the program has {len(data)} bytes, which is not a whole program; build it again")
+    if zlib.crc32(data[:-8]).to_bytes(8, "little") != data[-8:]:
+        raise InputError("the program's checksum is wrong: the file was cut or altered; build it again")
+    words = np.frombuffer(data[:-8], "<u8").tolist()
+    header = Row(**HEADER.unpack(words))
+    if header.version != FORMAT_VERSION:
+        raise InputError(f"the program has format version {header.version}, this release reads {FORMAT_VERSION}")
+    position = HEADER.words
+    tables = []
+    for record, count in (
+        (LAYER, header.layers),
+        (BUFFER, header.buffers),
+        (INSTRUCTION, header.instructions),
+        (PARAM, header.params),
+    ):
+        end = position + record.words * count
+        if end > len(words):
+            raise InputError("the program's tables are longer than the file; build it again")
+        tables.append(
+            tuple(Row(**record.unpack(words[p : p + record.words])) for p in range(position, end, record.words))
+        )
+        position = end
+    params = np.array([[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in tables[3]], np.int64)
+    return Program(
+        header=header, layers=tables[0], buffers=tables[1], instructions=tables[2], params=params.reshape(-1, 3)
+    )
+
+
+def _signed24(value: int) -> int:
+    return value - (1 << 24) if value >> 23 else value
+
+
+def check_capacity(program: Program, engine: EngineConfig) -> None:
+    """Raise DoesNotFitError, naming the table and both sizes, where a program exceeds its engine."""
+    for what, need, have in (
+        ("instructions", len(program.instructions), engine.program_depth),
+        ("layer records", len(program.layers), engine.layer_depth),
+        ("buffer records", len(program.buffers), engine.buffer_depth),
+        ("requantization records", len(program.params), engine.param_depth),
+        ("weight store words", program.header.store_words, engine.store_words or 1 << 24),
+        ("activation words a bank", max(b.base + b.depth for b in program.buffers), engine.act_depth),
+    ):
+        if need > have:
+            raise DoesNotFitError(f"the program needs {need} {what}, the engine has {have}")
+
+
+def identity24(crc: int) -> int:
+    """The 24 bits of a CRC or engine identity that a packet header carries."""
+    return crc & ((1 << 24) - 1)
+
+
+def program_crc(data: bytes) -> int:
+    """The CRC-32 word at the end of a program payload, which names the program."""
+    return int.from_bytes(data[-8:-4], "little")
+
+
+__all__ = [
+    "Program",
+    "Row",
+    "check_capacity",
+    "fields",
+    "half_depth",
+    "identity24",
+    "pack_program",
+    "parse_program",
+    "program_crc",
+    "tile_halves",
+]
