@@ -1,0 +1,212 @@
+"""Quantizer nodes: QONNX ``Quant``, and ``QuantizeLinear``/``DequantizeLinear`` (QDQ).
+
+On constants they fold: weights become multiples of a scale that ``Constants.scale`` remembers.  On
+feature maps they become ``layers.Quantizer``.  Sources: the QONNX operator documentation (Quant) and
+the ONNX one (QuantizeLinear, DequantizeLinear).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.frontend.context import Context
+from squeeze_hls.frontend.layers import Quantizer
+from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.text import safe_name
+
+QUANT_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
+QUANT = tuple(f"{domain}.Quant" for domain in QUANT_DOMAINS)
+LINEAR_DOMAINS = ("", "com.microsoft.")
+QUANTIZE = tuple(f"{domain}QuantizeLinear" for domain in LINEAR_DOMAINS)
+DEQUANTIZE = tuple(f"{domain}DequantizeLinear" for domain in LINEAR_DOMAINS)
+
+_SYMMETRIC = "Quantize with zero point 0, or quantize the float model with 'squeeze-hls quantize'."
+_ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "ROUND": np.rint,
+    "HALF_EVEN": np.rint,
+    "CEIL": np.ceil,
+    "FLOOR": np.floor,
+    "UP": lambda a: np.sign(a) * np.ceil(np.abs(a)),
+    "DOWN": np.trunc,
+    "ROUND_TO_ZERO": np.trunc,
+    "HALF_UP": lambda a: np.sign(a) * np.floor(np.abs(a) + 0.5),
+    "HALF_DOWN": lambda a: np.sign(a) * np.ceil(np.abs(a) - 0.5),
+}
+
+
+def quant(context: Context, node: Node) -> None:
+    """QONNX Quant(x, scale, zero point, bit width; signed, narrow, rounding_mode)."""
+    scale = _scale(context, node, 1)
+    zero = context.constant(node, 2, "zero points").astype(np.float64)
+    width = context.constant(node, 3, "bit widths")
+    bits = float(width.reshape(-1)[0]) if width.size == 1 else math.nan
+    if bits not in range(1, 33):
+        raise node.refuse("the bit width must be one whole number from 1 to 32.", RE_EXPORT)
+    low, high = quant_range(int(bits), signed=bool(node.integer("signed", 1)), narrow=bool(node.integer("narrow", 0)))
+    mode = node.string("rounding_mode", "ROUND").upper()
+    if mode not in _ROUND:
+        raise node.refuse(f"rounding mode '{safe_name(mode, 40)}' is not known.", RE_EXPORT)
+    if node.required(0) in context.constants:
+        values = context.constants[node.input(0)]
+        _check_fit(context, node, values, scale, zero)
+        # float32, in the order in which QONNX computes, so that halves round to the same side
+        steps = values.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
+        _check_finite(node, steps)
+        _fold(context, node, _ROUND[mode](np.clip(steps, low, high)).astype(np.float64) - zero, scale)
+        return
+    if mode not in ("ROUND", "HALF_EVEN", "HALF_UP"):
+        raise node.refuse(
+            f"activations rounded by {mode} are not supported; the engine rounds to nearest.", "Quantize with ROUND."
+        )
+    _on_feature_map(context, node, scale, zero, low, high)
+
+
+def quant_range(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
+    """Smallest and largest integer of a QONNX quantizer."""
+    if signed:
+        return -(2 ** (bits - 1)) + narrow, 2 ** (bits - 1) - 1
+    return 0, 2**bits - 1 - narrow
+
+
+def quantize_linear(context: Context, node: Node) -> None:
+    """QuantizeLinear(x, scale, zero point): to integers; only DequantizeLinear may follow (after pooling, concat)."""
+    scale = _scale(context, node, 1)
+    zero = context.constant(node, 2, "zero points") if node.input(2) else np.zeros((), np.uint8)
+    if zero.dtype.kind not in "iu" and "int" not in zero.dtype.name:
+        raise node.refuse(f"integers of type {zero.dtype} are not supported.", "Quantize to int8 or uint8.")
+    low, high = _integer_range(zero)
+    if node.required(0) in context.constants:
+        values = context.constants[node.input(0)].astype(np.float32)
+        scale, offset = (_along_axis(node, a, values.ndim) for a in (scale, zero.astype(np.float64)))
+        _check_fit(context, node, values, scale, offset)
+        steps = np.rint(values / scale.astype(np.float32)) + offset
+        _check_finite(node, steps)
+        context.constants.put(node.output, np.clip(steps, low, high).astype(zero.dtype))
+        return
+    _on_feature_map(context, node, scale, zero.astype(np.float64), low, high)
+    grid = (float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0]))
+    context.maps[node.output] = replace(context.maps[node.output], grid=grid)
+
+
+def dequantize_linear(context: Context, node: Node) -> None:
+    """DequantizeLinear(q, scale, zero point): back to real values."""
+    scale = _scale(context, node, 1)
+    zero = context.constant(node, 2, "zero points").astype(np.float64) if node.input(2) else np.zeros(())
+    if node.required(0) in context.constants:
+        integers = context.constants[node.input(0)].astype(np.float64)
+        scale, zero = (_along_axis(node, a, integers.ndim) for a in (scale, zero))
+        _check_fit(context, node, integers, scale, zero)
+        _fold(context, node, integers - zero, scale)
+        return
+    source = context.feature_map(node)
+    if source.grid is None:
+        raise node.refuse("its input was not quantized before.", RE_EXPORT)
+    if scale.size != 1 or zero.size != 1 or source.grid != (float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0])):
+        raise node.refuse("its scale or zero point differs from that of QuantizeLinear.", RE_EXPORT)
+    context.define(node, replace(source, grid=None))
+
+
+def _scale(context: Context, node: Node, index: int) -> np.ndarray:
+    scale = context.constant(node, index, "scales").astype(np.float64)
+    if not scale.size or not np.isfinite(scale).all() or scale.min() <= 0:
+        raise node.refuse("scales must be positive and finite.", "The quantization failed; quantize the model again.")
+    return scale
+
+
+def _integer_range(zero: np.ndarray) -> tuple[int, int]:
+    name = zero.dtype.name
+    bits = int("".join(c for c in name if c.isdigit()))
+    return quant_range(bits, signed=not name.startswith("uint"), narrow=False)
+
+
+def _along_axis(node: Node, values: np.ndarray, rank: int) -> np.ndarray:
+    """Shape a per-axis (1-D) scale or zero point so that it broadcasts against ``rank`` dimensions."""
+    if values.size == 1:
+        return values.reshape((1,) * rank)
+    axis = node.integer("axis", 1)
+    if values.ndim != 1 or not -rank <= axis < rank:
+        raise node.refuse("only one scale per tensor or per channel is supported.", RE_EXPORT)
+    shape = [1] * rank
+    shape[axis % rank] = values.size
+    return values.reshape(shape)
+
+
+def _check_fit(context: Context, node: Node, values: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> None:
+    """Scale and zero point must broadcast to the shape of the values, never beyond it."""
+    try:
+        fits = np.broadcast_shapes(values.shape, scale.shape, zero.shape) == values.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise node.refuse(
+            f"its scale of shape {list(scale.shape)} does not fit values of shape {list(values.shape)}.", RE_EXPORT
+        )
+    context.constants.claim(node, values.size)
+
+
+def _check_finite(node: Node, steps: np.ndarray) -> None:
+    if not np.isfinite(steps).all():
+        raise node.refuse("the values it quantizes are not finite.", "Export a good checkpoint.")
+
+
+def _fold(context: Context, node: Node, integers: np.ndarray, scale: np.ndarray) -> None:
+    context.constants.put(node.output, integers * scale)
+    context.constants.scale[node.output] = scale
+
+
+def _on_feature_map(context: Context, node: Node, scale: np.ndarray, zero: np.ndarray, low: int, high: int) -> None:
+    source = context.feature_map(node)
+    steps = set(scale.reshape(-1).tolist())
+    offset = set(zero.reshape(-1).tolist())
+    if len(steps) != 1 or len(offset) != 1:
+        raise node.refuse(
+            "one scale per channel of activations is not supported; the engine has one per tensor.", _SYMMETRIC
+        )
+    start = offset.pop()
+    if not low <= start < high or start != int(start):
+        raise node.refuse(f"zero point {start:g} lies outside [{low}, {high}].", _SYMMETRIC)
+    if source.tensor == context.input:
+        context.notify(f"the quantizer '{safe_name(node.raw_name)}' of the picture is left out: pixels enter as 8 bits")
+        context.define(node, source)
+        return
+    if source.averaged:
+        context.notify(f"the quantizer '{safe_name(node.raw_name)}' of the logits is left out: they are exact sums")
+        context.define(node, source)
+        return
+    layer = Quantizer(
+        node=node,
+        input=source.tensor,
+        output=node.output,
+        scale=steps.pop(),
+        bottom=low - int(start),
+        top=high - int(start),
+    )
+    context.add(node, layer, source.shape)
+
+
+def channel_scale(context: Context, node: Node, weight: np.ndarray) -> np.ndarray | None:
+    """Scale per output channel of a convolution's weights (O, I, kh, kw); None where they are not quantized.
+
+    Raises InputError where the integers leave the engine's [-32, 31].
+    """
+    scale = context.constants.scale.get(node.input(1))
+    if scale is None:
+        return None
+    if scale.size != 1 and scale.shape != (weight.shape[0], *(1,) * (weight.ndim - 1)):
+        raise node.refuse(
+            f"weight scales of shape {list(scale.shape)} are not one per output channel.",
+            "Quantize the weights per output channel or per tensor.",
+        )
+    integers = np.rint(weight / scale)
+    if integers.min() < arith.WEIGHT_MIN or integers.max() > arith.WEIGHT_MAX:
+        raise node.refuse(
+            f"its integer weights reach [{integers.min():.0f}, {integers.max():.0f}]; the engine's weights have "
+            f"{arith.WEIGHT_BITS} bits, [{arith.WEIGHT_MIN}, {arith.WEIGHT_MAX}].",
+            "Quantize the float model with 'squeeze-hls quantize', or retrain with 6-bit weights.",
+        )
+    return np.broadcast_to(scale.reshape(-1), (weight.shape[0],)).astype(np.float64)
