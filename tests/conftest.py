@@ -1,0 +1,40 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def full() -> bool:
+    """Whether the long campaigns run: ``scripts/test --all``."""
+    return bool(os.environ.get("SQUEEZE_HLS_ALL"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Models and real pictures that are not part of this repository."""
+    folder = Path(os.environ.get("SQUEEZE_HLS_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent; set SQUEEZE_HLS_SHARED to the folder of shared models and pictures")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test depends on the user's colours or vendor tools."""
+    for name in ("FORCE_COLOR", "XILINX_HLS", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    yield
