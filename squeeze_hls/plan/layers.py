@@ -201,8 +201,8 @@ def _check_conv(conv: IntConv, engine: EngineConfig, first: bool) -> None:
     if first:
         if kh != kw or not 2 <= kh <= engine.kernel_max or conv.stride not in (1, 2):
             raise InputError(
-                f"{conv.name}: the first convolution is {kh}x{kw} with stride {conv.stride}; the engine computes square "
-                f"kernels of 2 to {engine.kernel_max} with stride 1 or 2"
+                f"{conv.name}: the first convolution is {kh}x{kw} with stride {conv.stride}; the engine computes "
+                f"square kernels of 2 to {engine.kernel_max} with stride 1 or 2"
             )
         if conv.wide:
             raise InputError(f"{conv.name}: the network needs a convolution before the one that is averaged")

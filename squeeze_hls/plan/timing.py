@@ -39,7 +39,7 @@ def block_cycles(layer: Row, group: int, engine: EngineConfig) -> int:
 
 
 def raw_distance(engine: EngineConfig) -> int:
-    """Cycles after which a finished set has surely been written: both holding registers ahead of it, and the pipeline."""
+    """Cycles after which a finished set has surely been written, both holding registers ahead of it."""
     return PIPELINE + 4 * engine.set_cycles
 
 

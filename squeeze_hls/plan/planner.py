@@ -1,0 +1,264 @@
+"""IntNetwork, board and options -> Plan: everything that the back ends and the driver need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from squeeze_hls.board import Board
+from squeeze_hls.errors import DoesNotFitError, InputError
+from squeeze_hls.ir import IntNetwork, verify_int_network
+from squeeze_hls.plan.addresses import pooled
+from squeeze_hls.plan.assemble import Band, Store, assemble, build_store
+from squeeze_hls.plan.checks import check_program, set_waits
+from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
+from squeeze_hls.plan.layers import Layer, lower
+from squeeze_hls.plan.memory import MemoryMap
+from squeeze_hls.plan.program import Program, check_capacity, pack_program
+from squeeze_hls.plan.resources import Resources, resources, store_blocks
+from squeeze_hls.plan.schedule import Choice, Stage, cut_into_stages
+from squeeze_hls.plan.search import Fit, all_choices, search
+from squeeze_hls.plan.timing import Timing, predict
+
+MAX_TILE_WORDS = 256
+WORTHWHILE = 1.002  # a smaller activation memory is taken when it costs less than this factor in cycles
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """What the user chooses."""
+
+    weights: str = "auto"  # "auto", "resident" or "streamed"
+    clock_mhz: float | None = None  # default: the board's
+    engine: EngineConfig | None = None  # plan for this frozen engine
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """A network on an engine."""
+
+    network: IntNetwork
+    board: Board
+    engine: EngineConfig
+    clock_mhz: float
+    layers: tuple[Layer, ...]
+    stages: tuple[Stage, ...]
+    chosen: tuple[Choice, ...]
+    memory: MemoryMap
+    store: Store
+    program: Program
+    bands: tuple[Band, ...]
+    timing: Timing
+    resources: Resources
+
+    @property
+    def residency(self) -> str:
+        return "streamed" if self.engine.streamed else "resident"
+
+    @cached_property
+    def program_bin(self) -> bytes:
+        """Payload of the program packet."""
+        return pack_program(self.program)
+
+    @property
+    def weights_bin(self) -> bytes:
+        """The weight store, 9 bytes a word."""
+        return self.store.data
+
+    @cached_property
+    def stream_bin(self) -> bytes:
+        """What is streamed for each frame in streamed mode: a layer's words for each of its instructions."""
+        if not self.engine.streamed:
+            return b""
+        return b"".join(self.store.layer_slice(band.layer) for band in self.bands)
+
+    @property
+    def macs(self) -> int:
+        """Multiplications a frame, as the network defines them."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def ideal_cycles(self) -> int:
+        """Cycles if every product of the array were useful in every cycle."""
+        return -(-self.macs // self.engine.macs)
+
+    @property
+    def utilization(self) -> float:
+        return self.ideal_cycles / self.timing.total
+
+
+def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = None) -> Plan:
+    """Plan a network for a board, or for a frozen engine.
+
+    Raises DoesNotFitError naming what is short by how much and what would fit, InputError where the engine
+    cannot compute the network at all.
+    """
+    options = options or PlanOptions()
+    verify_int_network(network)
+    if options.weights not in ("auto", "resident", "streamed"):
+        raise InputError(f"weights: '{options.weights}' is none of auto, resident, streamed")
+    clock = options.clock_mhz or board.clock_mhz
+    if options.engine is not None:
+        return _finish(network, board, clock, options.engine, *_lowered(network, options.engine))
+    bare = EngineConfig(
+        pix=board.pix, cin=board.cin, cout=board.cout, act_pieces=(BRAM_WORDS,), tile_words=MAX_TILE_WORDS
+    )
+    layers, store = _lowered(network, bare)
+    sized = _size_tables(bare, layers)
+    engine, fit = _size_memories(sized, layers, store, board, options.weights)
+    return _finish(network, board, clock, engine, layers, store, fit)
+
+
+def _lowered(network: IntNetwork, engine: EngineConfig) -> tuple[tuple[Layer, ...], Store]:
+    layers = lower(network, engine)
+    return layers, build_store(layers, engine)
+
+
+def _power_of_two(value: int, smallest: int) -> int:
+    return max(smallest, 1 << (value - 1).bit_length())
+
+
+def _size_tables(engine: EngineConfig, layers: tuple[Layer, ...]) -> EngineConfig:
+    """Depths of tile and tables: the defaults, so that bitstreams are shared, or more where the network needs it."""
+    deepest = max(layer.tile_depth(g) for layer in layers for g in range(layer.groups))
+    params = sum(half.groups * engine.cout for layer in layers for half in layer.halves)
+    carry = max((_carry_words(layer, engine) for layer in layers if layer.pool), default=0)
+    return replace(
+        engine,
+        tile_words=max(EngineConfig.tile_words, deepest),
+        param_depth=_power_of_two(params, EngineConfig.param_depth),
+        layer_depth=_power_of_two(len(layers), EngineConfig.layer_depth),
+        carry_words=_power_of_two(carry, EngineConfig.carry_words),
+    )
+
+
+def _carry_words(layer: Layer, engine: EngineConfig) -> int:
+    assert layer.pool is not None
+    columns = pooled(layer.conv_shape[1], layer.pool.kernel, layer.pool.ceil)
+    return len(layer.halves) * layer.groups * columns * (engine.cout // engine.cin)
+
+
+def _size_memories(
+    engine: EngineConfig, layers: tuple[Layer, ...], store: Store, board: Board, weights: str
+) -> tuple[EngineConfig, Fit]:
+    """Give the weights their store, and the activations what is left, as little of it as costs no speed."""
+    if weights != "streamed":
+        resident = _with_store(engine, store, board)
+        try:
+            return _size_activations(resident, layers, board)
+        except DoesNotFitError as error:
+            if weights == "resident":
+                raise DoesNotFitError(_resident_refusal(resident, store, board, error)) from None
+    return _size_activations(engine, layers, board)
+
+
+def _with_store(engine: EngineConfig, store: Store, board: Board) -> EngineConfig:
+    if store.words <= board.available_uram * URAM_WORDS:
+        return replace(engine, store_pieces=power_of_two_pieces(store.words, URAM_WORDS), store_uram=True)
+    return replace(engine, store_pieces=power_of_two_pieces(store.words, BRAM_WORDS))
+
+
+def _size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Fit]:
+    smallest = BRAM_WORDS if engine.cin >= 8 else 2 * BRAM_WORDS
+    one = replace(engine, act_pieces=(smallest,))
+    spare = board.available_bram36 - resources(one).bram36
+    per_step = resources(replace(engine, act_pieces=(2 * smallest,))).bram36 - resources(one).bram36
+    steps = spare // per_step + 1
+    if steps < 1:
+        raise DoesNotFitError(
+            f"BRAM36: {resources(one).bram36} needed at least, {board.available_bram36} available on {board.name}"
+        )
+    steps = min(steps, 65536 // smallest)
+    stages = cut_into_stages(layers)
+    options = all_choices(stages, engine)
+
+    def at(count: int) -> tuple[EngineConfig, Fit]:
+        sized = replace(engine, act_pieces=power_of_two_pieces(count * smallest, smallest))
+        return sized, search(stages, options, sized)
+
+    best = at(steps)
+    fastest = best[1].cycles
+    low, high = 0, steps  # bisection: `high` fits and is fast enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            trial = at(middle)
+        except DoesNotFitError:
+            low = middle
+            continue
+        if trial[1].cycles <= fastest * WORTHWHILE:
+            high, best = middle, trial
+        else:
+            low = middle
+    return best
+
+
+def _resident_refusal(engine: EngineConfig, store: Store, board: Board, error: DoesNotFitError) -> str:
+    need, have = resources(engine).bram36, board.available_bram36
+    if need <= have:
+        return f"{error}; try --weights streamed, or a board with more memory"
+    weights = store_blocks(store.words)
+    return (
+        f"resident weights do not fit {board.name}: BRAM36 needed {need} at least ({weights} for {len(store.data):,} "
+        f"bytes of encoded weights), {have} available. What fits: --weights streamed, a model pruned until its "
+        f"encoded weights take at most {max(0, have - (need - weights))} BRAM36, or a larger board (zcu104, kv260)"
+    )
+
+
+def _finish(
+    network: IntNetwork,
+    board: Board,
+    clock: float,
+    engine: EngineConfig,
+    layers: tuple[Layer, ...],
+    store: Store,
+    fit: Fit | None = None,
+) -> Plan:
+    stages = cut_into_stages(layers)
+    if not engine.streamed and store.words > engine.store_words:
+        raise DoesNotFitError(
+            f"the weights take {store.words:,} words of the store, engine {engine.id} has {engine.store_words:,}"
+        )
+    for layer in layers:
+        if layer.pool and _carry_words(layer, engine) > engine.carry_words:
+            raise DoesNotFitError(
+                f"{layer.name}: pooling needs {_carry_words(layer, engine)} carry words, engine {engine.id} has "
+                f"{engine.carry_words}"
+            )
+    fit = fit or search(stages, all_choices(stages, engine), engine)
+    program, bands = assemble(network, stages, fit.chosen, fit.memory, store, engine)
+    check_capacity(program, engine)
+    set_waits(program, engine)
+    check_program(program, engine)
+    used = resources(engine)
+    plan = Plan(
+        network=network,
+        board=board,
+        engine=engine,
+        clock_mhz=clock,
+        layers=layers,
+        stages=stages,
+        chosen=fit.chosen,
+        memory=fit.memory,
+        store=store,
+        program=program,
+        bands=bands,
+        timing=predict(program, engine),
+        resources=used,
+    )
+    _check_board(plan)
+    return plan
+
+
+def _check_board(plan: Plan) -> None:
+    board, used = plan.board, plan.resources
+    for what, need, have in (
+        ("DSP", used.dsp, board.dsp - board.reserved_dsp),
+        ("BRAM36", used.bram36, board.available_bram36),
+        ("LUT", used.lut, board.available_lut),
+        ("FF", used.ff, board.available_ff),
+    ):
+        if need > have:
+            raise DoesNotFitError(
+                f"{what}: {need:,} needed, {have:,} available on {board.name}; use a smaller array or a bigger board"
+            )

@@ -1,0 +1,112 @@
+"""Random small Fire networks, straight as integers, for every test that needs one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.errors import InputError
+from squeeze_hls.ir import Concat, GlobalAverage, IntConv, IntNetwork, MaxPool, Pads, verify_int_network
+
+
+def int_conv(
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    shape: tuple[int, int, int, int],
+    *,
+    stride: int = 1,
+    pads: Pads | None = None,
+    density: float = 1.0,
+    style: str = "uniform",
+    wide: bool = False,
+) -> IntConv:
+    """A convolution with random integers whose outputs use their whole range; `shape` is (O, kh, kw, I)."""
+    pads = pads or Pads()
+    fan_in = int(np.prod(shape[1:]))
+    weight = rng.integers(-32, 32, shape)
+    if style == "extreme":
+        weight = rng.choice([-32, 31], shape)
+    if style == "zero":
+        weight = np.zeros(shape, int)
+    weight = np.where(rng.random(shape) < density, weight, 0).astype(np.int8)
+    if style != "extreme":
+        weight[rng.random(shape[0]) < 0.1] = 0  # a few filters that are all zero
+    spread = 120 * max(4.0, float(np.abs(weight).mean()) * np.sqrt(fan_in) * 1.2)
+    top = arith.WIDE_MAX if wide else arith.ACTIVATION_MAX
+    factors = np.clip(rng.uniform(0.5, 2.0, shape[0]) * top / (3 * spread), 2.0**-20, 0.9)
+    pairs = [arith.multiplier_and_shift(float(f)) for f in factors]
+    bias = rng.integers(-int(spread), int(spread) + 1, shape[0])
+    if style == "extreme":
+        bias[rng.random(shape[0]) < 0.3] = 100_000
+    return IntConv(
+        name=name,
+        input=source,
+        output=name,
+        weight=weight,
+        bias=bias.astype(np.int32),
+        multiplier=np.array([m for m, _ in pairs], np.int32),
+        shift=np.array([s for _, s in pairs], np.int32),
+        stride=stride,
+        pads=pads,
+        wide=wide,
+    )
+
+
+def random_network(seed: int, *, small: bool = True) -> IntNetwork:
+    """A random Fire network: sizes, strides, paddings, pooling, class and channel counts, densities."""
+    rng = np.random.default_rng(seed)
+    for _ in range(100):
+        network = _attempt(rng, seed, small)
+        try:
+            verify_int_network(network)
+        except InputError:
+            continue  # the picture was too small for the chain of poolings
+        return network
+    raise AssertionError(f"no network for seed {seed}")
+
+
+def _attempt(rng: np.random.Generator, seed: int, small: bool) -> IntNetwork:
+    nodes: list = []
+    size = 20 if small else 48
+    height, width = (int(v) for v in rng.integers(8, size, 2))
+    kernel, stride = int(rng.choice([3, 3, 5, 7])), int(rng.choice([1, 2, 2]))
+    pads = [Pads(), Pads(), Pads(top=1, left=1, bottom=1, right=1), Pads(bottom=1, right=1)][int(rng.integers(4))]
+    style = str(rng.choice(["uniform", "uniform", "uniform", "extreme", "zero"]))
+    density = float(rng.choice([0.1, 0.35, 0.7, 1.0]))
+
+    def conv(name: str, source: str, shape: tuple[int, int, int, int], **more: object) -> str:
+        nodes.append(int_conv(rng, name, source, shape, density=density, **more))  # type: ignore[arg-type]
+        return name
+
+    def maybe_pool(tensor: str, name: str, chance: float) -> str:
+        if rng.random() >= chance:
+            return tensor
+        kernel = int(rng.choice([2, 3, 3]))
+        nodes.append(MaxPool(name=name, input=tensor, output=name, kernel=kernel, stride=2, ceil=bool(rng.integers(2))))
+        return name
+
+    channels = int(rng.integers(3, 24))
+    tensor = conv("conv1", "image", (channels, kernel, kernel, 3), stride=stride, pads=pads, style=style)
+    tensor = maybe_pool(tensor, "pool1", 0.7)
+    for fire in range(2, 2 + int(rng.integers(1, 4))):
+        squeeze, small_e, large_e = (int(v) for v in rng.integers(1, 20, 3))
+        thin = conv(f"fire{fire}/squeeze", tensor, (squeeze, 1, 1, channels))
+        one = conv(f"fire{fire}/expand1x1", thin, (small_e, 1, 1, squeeze))
+        three = conv(
+            f"fire{fire}/expand3x3", thin, (large_e, 3, 3, squeeze), pads=Pads(top=1, left=1, bottom=1, right=1)
+        )
+        order = (one, three) if rng.random() < 0.8 else (three, one)
+        nodes.append(Concat(name=f"fire{fire}/concat", inputs=order, output=f"fire{fire}"))
+        channels = small_e + large_e
+        tensor = maybe_pool(f"fire{fire}", f"pool{fire}", 0.3)
+    border = Pads(top=1, left=1, bottom=1, right=1) if rng.random() < 0.4 else Pads()
+    tensor = conv("conv10", tensor, (int(rng.integers(2, 30)), 1, 1, channels), pads=border, wide=True)
+    nodes.append(GlobalAverage(name="average", input=tensor, output="logits"))
+    return IntNetwork(
+        name=f"random{seed}",
+        input="image",
+        input_shape=(height, width, 3),
+        nodes=tuple(nodes),
+        pad_value=tuple(int(v) for v in rng.integers(0, 256, 3)),
+    )
