@@ -108,8 +108,8 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """Multiplications of the layer, zero weights included, padding of the hardware not."""
-        pixels = self.conv_shape[0] * self.conv_shape[1] + self.border
+        """Multiplications of the layer: zero weights included; the all-padding border of a 1x1 convolution not."""
+        pixels = self.conv_shape[0] * self.conv_shape[1]
         return sum(pixels * half.conv.weight[0].size * half.conv.weight.shape[0] for half in self.halves)
 
     def tile_depth(self, group: int) -> int:

@@ -6,24 +6,45 @@ All sizes are bank words: the same address range in each of the `pix` banks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.schedule import Choice, Stage, bank_words, conv_rows, source_rows, split_rows
+from squeeze_hls.plan.schedule import (
+    Choice,
+    Stage,
+    bank_words,
+    conv_rows,
+    gather_ring_words,
+    image_rows,
+    source_rows,
+    split_rows,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ring:
-    """A buffer and the stages during which it is in use."""
+    """A buffer, the stages during which it is in use, and which part of it in each of them."""
 
     name: str
     first: int
     last: int
     depth: int
     base: int = 0
+    opening: int = 0  # in stage `first` only the last `opening` words are in use; 0: all
 
-    def overlaps(self, other: Ring) -> bool:
-        return self.first <= other.last and other.first <= self.last
+    def extent(self, stage: int) -> tuple[int, int] | None:
+        """Addresses [low, high) in use in a stage, or None."""
+        if not self.first <= stage <= self.last:
+            return None
+        low = self.depth - self.opening if self.opening and stage == self.first else 0
+        return self.base + low, self.base + self.depth
+
+    def collides(self, other: Ring) -> bool:
+        for stage in range(max(self.first, other.first), min(self.last, other.last) + 1):
+            mine, theirs = self.extent(stage), other.extent(stage)
+            if mine and theirs and mine[0] < theirs[1] and theirs[0] < mine[1]:
+                return True
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +111,10 @@ def layout(
         if ring is None:
             return _worst_stage(wanted, wanted[index])
         placed[index] = ring
-    floor = min((r.base for r in placed.values() if r.first == 0), default=engine.act_depth)
+    floor = min((extent[0] for r in placed.values() if (extent := r.extent(0))), default=engine.act_depth)
     if floor < chosen[0].gather_words:
         return 0
-    gather = Ring(name="gathered", first=0, last=0, depth=floor)
+    gather = Ring(name="gathered", first=0, last=0, depth=min(floor, _whole_image(stages[0], engine)))
     rings = tuple(placed[i] for i in range(len(wanted))) + (gather,)
     return MemoryMap(rings=rings, gather=len(wanted), wide=wide, maps=maps)
 
@@ -112,26 +133,35 @@ def _chains(
         depth = max(ring_minimum(stages[m], engine) for m in range(s, end + 1))
         for m in range(s, end):
             depth = max(depth, chained_growth(stages, chosen, m, engine))
-        offset = 0
+        opening = map_words(stages[s], engine)  # the first map stands at the end, so that the ring's start is free
+        offset = depth - opening
         for m in range(s, end + 1):
             maps[m] = (len(rings), offset)
             offset = (offset + map_words(stages[m], engine)) % depth
-        rings.append(Ring(name=f"map{s}" if s == end else f"map{s}-{end}", first=s - 1, last=end, depth=depth))
+        name = f"map{s}" if s == end else f"map{s}-{end}"
+        rings.append(Ring(name=name, first=s - 1, last=end, depth=depth, opening=opening))
         s = end + 1
     return rings, maps
 
 
 def _place_from_top(ring: Ring, placed: list[Ring], depth: int) -> Ring | None:
     """The highest free place for a ring, or None."""
-    top = depth
-    for other in sorted((r for r in placed if r.overlaps(ring)), key=lambda r: -(r.base + r.depth)):
-        if other.base + other.depth <= top - ring.depth:
-            break
-        top = min(top, other.base)
-    base = top - ring.depth
-    if base < 0:
-        return None
-    return Ring(name=ring.name, first=ring.first, last=ring.last, depth=ring.depth, base=base)
+    bases = {depth - ring.depth}
+    for other in placed:
+        for stage in range(max(ring.first, other.first), min(ring.last, other.last) + 1):
+            mine, theirs = ring.extent(stage), other.extent(stage)
+            if mine and theirs:
+                bases.add(theirs[0] - mine[1])  # mine[1] is relative to base 0: the ring has no place yet
+    for base in sorted((b for b in bases if b >= 0), reverse=True):
+        candidate = replace(ring, base=base)
+        if not any(candidate.collides(other) for other in placed):
+            return candidate
+    return None
+
+
+def _whole_image(stage: Stage, engine: EngineConfig) -> int:
+    """More than this a gathered rows' ring never needs."""
+    return gather_ring_words(stage.main, image_rows(stage.main, 0, stage.main.conv_shape[0])[1], engine)
 
 
 def _worst_stage(wanted: list[Ring], failed: Ring) -> int:

@@ -52,17 +52,14 @@ def search(stages: Sequence[Stage], options: list[list[Choice]], engine: EngineC
 def _chain_candidates(
     stages: Sequence[Stage], options: list[list[Choice]], engine: EngineConfig
 ) -> list[tuple[bool, ...]]:
-    """Which maps grow in place of their predecessors: where they must, where it helps, nowhere, everywhere."""
+    """Which maps grow in place of their predecessors: where they must, and in any one run of stages besides."""
     count = len(stages)
     words = [0] + [map_words(stage, engine) for stage in stages[1:]]
     smallest = [min(c.wide_words for c in o) for o in options]
-    cheapest = [o[0].wide_words for o in options]
-
-    def where(band: list[int]) -> tuple[bool, ...]:
-        return tuple(0 < s < count - 1 and words[s] + words[s + 1] + band[s] > engine.act_depth for s in range(count))
-
-    inner = tuple(0 < s < count - 1 for s in range(count))
-    return list(dict.fromkeys([where(smallest), where(cheapest), (False,) * count, inner]))
+    inner = range(1, count - 1)
+    must = [s in inner and words[s] + words[s + 1] + smallest[s] > engine.act_depth for s in range(count)]
+    runs = [(0, 0)] + [(first, last) for first in inner for last in range(first + 1, count)]
+    return list(dict.fromkeys(tuple(must[s] or first <= s < last for s in range(count)) for first, last in runs))
 
 
 def _fit(stages: Sequence[Stage], options: list[list[Choice]], chained: tuple[bool, ...], engine: EngineConfig) -> Fit:
