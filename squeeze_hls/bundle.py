@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from squeeze_hls.errors import InputError
 
@@ -104,6 +107,14 @@ def write_bundle(bundle: Mapping[str, bytes], out_dir: Path) -> list[str]:
         raise
 
 
+def check_output_file(path: Path) -> None:
+    """Raise InputError early where ``path`` cannot become a file."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist")
+
+
 def write_file(content: bytes, path: Path) -> None:
     """Put ``content`` into the file ``path`` in one step; raises InputError where the disk does not take it."""
     temporary: str | None = None
@@ -120,6 +131,13 @@ def write_file(content: bytes, path: Path) -> None:
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def write_array(array: np.ndarray, path: Path) -> None:
+    """Write an ``.npy`` file in one step, under exactly this name."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_file(buffer.getvalue(), path)
 
 
 def _make_parents(folder: Path, made: list[Path]) -> None:

@@ -1,0 +1,5 @@
+"""``python -m squeeze_hls``."""
+
+from squeeze_hls.cli import main
+
+main()

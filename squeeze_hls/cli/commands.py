@@ -1,0 +1,27 @@
+"""The ``squeeze-hls`` command group."""
+
+from __future__ import annotations
+
+import click
+
+from squeeze_hls.cli.build import build
+from squeeze_hls.cli.convert import quantize, unpack
+from squeeze_hls.cli.infer import evaluate, run
+from squeeze_hls.cli.info import boards, doctor, models
+from squeeze_hls.cli.options import global_options, version_option
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT, invoke_without_command=True)
+@global_options
+@version_option
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Turn a quantized SqueezeNet in ONNX into an FPGA accelerator."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (build, run, evaluate, quantize, unpack, boards, models, doctor):
+    cli.add_command(command)

@@ -1,0 +1,106 @@
+"""``run`` and ``evaluate``: classify pictures on any of the models that must agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from squeeze_hls.cli.options import (
+    Existing,
+    board_option,
+    global_options,
+    json_option,
+    model_options,
+    on_option,
+    pass_terminal,
+)
+from squeeze_hls.cli.terminal import Terminal, cells, table
+
+MODEL = "MODEL|BUILD_DIR"
+
+
+@click.command()
+@click.argument("model", metavar=MODEL)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=Existing)
+@on_option
+@click.option(
+    "--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="Classes shown for each picture."
+)
+@click.option("--logits", metavar="F.npy", type=Existing, help="Write all logits, (pictures, classes).")
+@board_option
+@model_options
+@json_option
+@global_options
+@pass_terminal
+def run(
+    terminal: Terminal,
+    model: str,
+    images: tuple[Path, ...],
+    on: str,
+    top: int,
+    logits: Path | None,
+    board: str,
+    preprocess: str | None,
+    labels: Path | None,
+    calibration: Path | None,
+) -> None:
+    """Classify pictures: image files, or uint8 (H, W, 3) .npy arrays."""
+    from squeeze_hls import inference
+    from squeeze_hls.bundle import check_output_file, write_array
+    from squeeze_hls.source import Source
+
+    if logits:
+        check_output_file(logits)
+    source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
+    classifier = inference.classifier(source, on, board, terminal)
+    results = inference.run(classifier, images, top, terminal)
+    if logits:
+        write_array(results.logits, logits)
+    view = table("picture", "", "class", right=("",))
+    for result in results.pictures:
+        for place, guess in enumerate(result["top"]):
+            name = result["file"] if place == 0 else ""
+            view.add_row(*cells(name, f"{100 * guess['probability']:.2f} %", f"{guess['name']} ({guess['index']})"))
+    terminal.print(view)
+    terminal.result({"on": on, "results": results.pictures})
+
+
+@click.command()
+@click.argument("model", metavar=MODEL)
+@click.option("--images", metavar="DIR|FILE.npz", type=Existing, required=True, help="Pictures with their classes.")
+@on_option
+@click.option("--predictions", metavar="F.npy", type=Existing, help="Write the predicted classes, int64.")
+@board_option
+@model_options
+@json_option
+@global_options
+@pass_terminal
+def evaluate(
+    terminal: Terminal,
+    model: str,
+    images: Path,
+    on: str,
+    predictions: Path | None,
+    board: str,
+    preprocess: str | None,
+    labels: Path | None,
+    calibration: Path | None,
+) -> None:
+    """Measure top-1 and top-5 accuracy over many pictures."""
+    from squeeze_hls import inference
+    from squeeze_hls.bundle import check_output_file, write_array
+    from squeeze_hls.source import Source
+
+    if predictions:
+        check_output_file(predictions)
+    source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
+    classifier = inference.classifier(source, on, board, terminal)
+    score = inference.evaluate(classifier, images, terminal)
+    if predictions:
+        write_array(score.predictions, predictions)
+    if score.top1 is None or score.top5 is None:
+        terminal.print(f"{score.images} pictures without classes on {on}: no accuracy")
+    else:
+        terminal.print(f"top-1 {score.top1:.2f} %, top-5 {score.top5:.2f} %  ({score.images} pictures on {on})")
+    terminal.result({"on": on, "top1": score.top1, "top5": score.top5, "images": score.images})

@@ -1,0 +1,81 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from squeeze_hls import __version__
+from squeeze_hls.cli.terminal import Terminal
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(context.find_root().obj, name, True)
+
+    return callback
+
+
+def global_options(command: Command) -> Command:
+    """``-q``, ``-v`` and ``--debug``, before or after the name of the command."""
+    for flags, name, help_text in (
+        (("--debug",), "debug", "Show tracebacks."),
+        (("-v", "--verbose"), "verbose", "Say more about what is being done."),
+        (("-q", "--quiet"), "quiet", "No progress, no notes: results and errors only."),
+    ):
+        option = click.option(*flags, is_flag=True, expose_value=False, callback=_set(name), help=help_text)
+        command = option(command)
+    return command
+
+
+version_option = click.version_option(__version__, "--version", message="squeeze-hls %(version)s")
+
+json_option = click.option(
+    "--json", "json_output", is_flag=True, expose_value=False, help="Print exactly one JSON object to standard output."
+)
+
+Existing = click.Path(path_type=Path)  # whether it exists is checked, and explained, by whoever reads it
+
+board_option = click.option(
+    "--board",
+    metavar="NAME",
+    default="pynq-z2",
+    show_default=True,
+    help="Board (see `boards`) or a board's .toml file.",
+)
+preprocess_option = click.option(
+    "--preprocess",
+    metavar="caffe|torchvision|FILE.json",
+    help="Channel order, mean, scale and size that the model was trained with, where its file does not say.",
+)
+labels_option = click.option(
+    "--labels", metavar="FILE", type=Existing, help="Class names, one a line, where the model's file has none."
+)
+calibration_option = click.option(
+    "--calibration",
+    metavar="DIR|FILE.npz",
+    type=Existing,
+    help="Pictures for quantizing a float model (default: a small built-in set).",
+)
+ON = ("golden", "executor", "csim", "onnxruntime")
+on_option = click.option(
+    "--on",
+    type=click.Choice(ON),
+    default="golden",
+    show_default=True,
+    help="What computes: the golden model, the program executor, the compiled C++, or ONNX Runtime.",
+)
+
+
+def model_options(command: Command) -> Command:
+    """How to read, and where necessary quantize, MODEL."""
+    return preprocess_option(labels_option(calibration_option(command)))
+
+
+pass_terminal = click.make_pass_decorator(Terminal)

@@ -1,0 +1,100 @@
+"""Which tools are present, and what can be done without them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+from dataclasses import dataclass
+
+from squeeze_hls import __version__, tools
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One tool; ``version`` is None where it is missing, "present" where it does not tell."""
+
+    name: str
+    version: str | None
+    purpose: str
+    cost: str  # what its absence costs, and how to get it
+
+
+# package, purpose, cost of its absence
+_PACKAGES = (
+    ("onnxruntime", "--on onnxruntime", "no comparison with ONNX Runtime; pip install 'squeeze-hls[onnx-tools]'"),
+    ("qonnx", "executing QONNX files outside this project", "nothing here; pip install 'squeeze-hls[onnx-tools]'"),
+    ("verilator", "RTL simulation", "nothing in this version, which has no RTL back end"),
+    ("cocotb", "RTL test benches", "nothing in this version, which has no RTL back end"),
+    ("pyosys", "synthesis without vendor tools", "nothing in this version, which has no RTL back end"),
+    ("pynq", "driving a board", "nothing in this version; it belongs on the board"),
+    ("jupyter", "notebooks", "nothing in this version, which has no notebooks"),
+    ("torch", "exporting your own models to ONNX", "export elsewhere; only the ONNX file is needed here"),
+)
+# program, arguments for its version, purpose, cost
+_PROGRAMS = (
+    ("vitis_hls", ("-version",), "synthesis of the HLS project", "run hls/run_hls.tcl where Vitis HLS 2023.2+ is"),
+    ("vivado", ("-version",), "implementation and bitstream", "run the block design's Tcl where Vivado is"),
+)
+
+
+def examine() -> list[Tool]:
+    """Every tool this project can use, in the order of importance."""
+    return [
+        Tool(name="squeeze-hls", version=__version__, purpose="", cost=""),
+        Tool(name="python", version=platform.python_version(), purpose="", cost=""),
+        _compiler(),
+        _headers(),
+        *(Tool(name=n, version=package_version(n), purpose=p, cost=c) for n, p, c in _PACKAGES),
+        *(Tool(name=n, version=_program_version(n, args), purpose=p, cost=c) for n, args, p, c in _PROGRAMS),
+    ]
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed Python package, without importing it; None where it is missing."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def compiler_version() -> str | None:
+    """Such as ``g++ 12.2.0``; None without a compiler."""
+    compiler = tools.find_cxx()
+    if compiler is None:
+        return None
+    line = tools.version([str(compiler), "--version"]) or ""
+    number = re.search(r"\d+\.\d+(\.\d+)?", line.rpartition(")")[2] or line)
+    return f"{compiler.name} {number.group() if number else 'present'}"
+
+
+def _compiler() -> Tool:
+    return Tool(
+        name="C++ compiler",
+        version=compiler_version(),
+        purpose="C simulation: --verify csim, --on csim",
+        cost="builds are verified by the program executor only; install g++",
+    )
+
+
+def _headers() -> Tool:
+    folder = tools.hls_headers()
+    version = None
+    if folder is not None:
+        from_wheel = "hls4ml" in folder.parts
+        version = f"hls4ml {package_version('hls4ml')}" if from_wheel else "XILINX_HLS"
+    return Tool(
+        name="HLS headers",
+        version=version,
+        purpose="C simulation: AMD's ap_int.h and hls_stream.h",
+        cost="builds are verified by the program executor only; pip install 'squeeze-hls[csim]'",
+    )
+
+
+def _program_version(name: str, arguments: tuple[str, ...]) -> str | None:
+    found = tools.find_program(name)
+    if found is None:
+        return None
+    line = tools.version([str(found), *arguments], timeout=60) or ""
+    number = re.search(r"\d{4}\.\d+(\.\d+)?", line)
+    return number.group() if number else "present"

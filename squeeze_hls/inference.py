@@ -1,0 +1,146 @@
+"""Classifying pictures on the golden model, the program executor, the compiled C++ or ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from squeeze_hls import golden, pictures
+from squeeze_hls.errors import InputError
+from squeeze_hls.ir import IntNetwork, Preprocess, Shape
+from squeeze_hls.progress import Listener
+from squeeze_hls.source import Source, load
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classifier:
+    """Something that gives logits for pictures."""
+
+    on: str
+    input_shape: Shape
+    preprocess: Preprocess
+    logits: Callable[[np.ndarray], np.ndarray]  # u8 (H, W, 3) -> (classes,), int32 or float32
+    top_k: Callable[[np.ndarray, int], list[tuple[int, str, float]]]
+
+
+def classifier(source: Source, on: str, board: str, listener: Listener) -> Classifier:
+    """A classifier for a model or a build folder.
+
+    ``board`` is what a model is planned for where a program is needed; a build has its own.
+    """
+    from squeeze_hls.builds import is_build, open_build
+
+    if source.model is not None and is_build(source.model):
+        build = open_build(Path(source.model))
+        if on == "onnxruntime":
+            return _onnxruntime(Source(model=str(build.model)), listener)
+        return _integer(build.network(), on, lambda: (build.engine, build.program, build.store))
+    if on == "onnxruntime":
+        return _onnxruntime(source, listener)
+    network = load(source, listener).network
+
+    def planned() -> Any:
+        from squeeze_hls.board import load_board
+        from squeeze_hls.plan import make_plan
+
+        plan = make_plan(network, load_board(board))
+        return plan.engine, plan.program_bin, plan.weights_bin
+
+    return _integer(network, on, planned)
+
+
+def _integer(network: IntNetwork, on: str, planned: Callable[[], Any]) -> Classifier:
+    if on == "golden":
+        last = network.nodes[-1].output
+
+        def logits(image: np.ndarray) -> np.ndarray:
+            return golden.run(network, image)[last]
+
+    elif on == "executor":
+        logits = _executor(*planned())
+    else:
+        logits = _csim(*planned())
+    return Classifier(
+        on=on,
+        input_shape=network.input_shape,
+        preprocess=network.preprocess,
+        logits=lambda image: logits(image).astype(np.int32),
+        top_k=lambda values, k: golden.top_k(network, values, k),
+    )
+
+
+def _executor(engine: Any, program: bytes, store: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    from squeeze_hls.plan.executor import Executor
+
+    try:
+        return Executor(engine, program, store).run
+    except (IndexError, ValueError) as error:
+        raise InputError(f"the program is not one that this version wrote ({error}); build again") from error
+
+
+def _csim(engine: Any, program: bytes, store: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    raise InputError("--on csim is not wired yet")
+
+
+def _onnxruntime(source: Source, listener: Listener) -> Classifier:
+    raise InputError("--on onnxruntime is not wired yet")
+
+
+# --- many pictures ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What ``run`` found."""
+
+    pictures: list[dict[str, Any]]  # {file, top: [{index, name, probability}]}
+    logits: np.ndarray  # (N, classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What ``evaluate`` found; percentages are None where the pictures have no classes."""
+
+    predictions: np.ndarray  # int64 (N,)
+    top1: float | None
+    top5: float | None
+    images: int
+
+
+def run(classify: Classifier, files: Sequence[Path], top: int, listener: Listener) -> Results:
+    """Classify single picture files."""
+    images = [pictures.prepare(pictures.read(file), classify.input_shape, classify.preprocess) for file in files]
+    results, logits = [], []
+    with listener.stage("run") as stage:
+        for number, (file, image) in enumerate(zip(files, images, strict=True)):
+            stage.progress(number, len(files), file.name)
+            values = classify.logits(image)
+            logits.append(values)
+            guesses = classify.top_k(values, top)
+            results.append(
+                {"file": str(file), "top": [{"index": i, "name": n, "probability": p} for i, n, p in guesses]}
+            )
+        stage.outcome = f"{len(files)} pictures on {classify.on}"
+    return Results(pictures=results, logits=np.stack(logits))
+
+
+def evaluate(classify: Classifier, images: Path, listener: Listener) -> Score:
+    """Classify a folder or an ``.npz`` set and count what is right."""
+    chosen = pictures.load(images)
+    ranked = []
+    with listener.stage("evaluate") as stage:
+        for number, picture in enumerate(chosen):
+            stage.progress(number, len(chosen), picture.name)
+            values = classify.logits(pictures.prepare(picture.pixels, classify.input_shape, classify.preprocess))
+            ranked.append(np.argsort(-values.astype(np.float64), kind="stable")[:5])
+        stage.outcome = f"{len(chosen)} pictures on {classify.on}"
+    order = np.stack(ranked)
+    top1 = top5 = None
+    if chosen.labels is not None:
+        hits = order == chosen.labels[:, None]
+        top1, top5 = 100 * float(hits[:, 0].mean()), 100 * float(hits.any(axis=1).mean())
+    return Score(predictions=order[:, 0].astype(np.int64), top1=top1, top5=top5, images=len(chosen))

@@ -1,0 +1,262 @@
+"""The stages of a build in a row: load, quantize, plan, verify, emit, write.
+
+Every stage is a function of values; what happens meanwhile is told to a ``Listener``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squeeze_hls.errors import InputError
+from squeeze_hls.ir import IntNetwork
+from squeeze_hls.progress import Listener, Stage
+from squeeze_hls.source import Loaded, Source, load
+
+if TYPE_CHECKING:  # imported where they are needed, so that the command line starts quickly
+    from squeeze_hls.board import Board
+    from squeeze_hls.plan import Plan
+    from squeeze_hls.plan.engine import EngineConfig
+    from squeeze_hls.report.build_report import Check
+
+UPDATE = "deploy/model.sqz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What the user asks of a build; None stands for the default that conventions name."""
+
+    source: Source
+    board: str | None = None
+    out: Path | None = None
+    flow: str = "hls"
+    verify: str | None = None  # "none", "executor", "csim"; None: csim where there is a compiler
+    weights: str = "auto"
+    clock_mhz: float | None = None
+    image: Path | None = None
+    engine: Path | None = None  # a build whose frozen engine is planned for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A finished build."""
+
+    report: dict[str, Any]
+    where: Path  # the folder, or the single file, that was written
+    kept: tuple[str, ...] = ()  # files of others that stayed in the folder
+
+
+def build(options: BuildOptions, listener: Listener) -> Done:
+    """Run all stages; raises an error of ``squeeze_hls.errors`` and writes nothing where one fails."""
+    from squeeze_hls import pictures
+
+    if options.flow != "hls":
+        raise InputError(f"--flow {options.flow}: the RTL back end does not exist in this version; use --flow hls")
+    board, frozen = _target(options)
+    level = verification_level(options.verify, listener)
+    picture = pictures.read(options.image or pictures.DEFAULT_PICTURE)
+    if options.out is not None:
+        _check_out(options, options.out)
+    loaded = load(options.source, listener)
+    out = options.out or Path("build") / f"{file_name(loaded.graph.name)}-{board.name}"
+    _check_out(options, out)
+    image = pictures.prepare(picture, loaded.network.input_shape, loaded.network.preprocess)
+    plan = plan_network(loaded.network, board, options, frozen, listener)
+    checks = verify(plan, image, level, listener)
+    if options.engine is not None:
+        return _write_update(plan, loaded, checks, out)
+    return _write_build(plan, loaded, checks, out, level, listener)
+
+
+def _target(options: BuildOptions) -> tuple[Board, EngineConfig | None]:
+    """The board, and the engine where it is frozen."""
+    from squeeze_hls.board import load_board
+
+    if options.engine is None:
+        return load_board(options.board or ""), None
+    from squeeze_hls.builds import open_build
+
+    earlier = open_build(options.engine)
+    name = str(earlier.report["board"]["name"])
+    if options.board is not None and load_board(options.board).name != name:
+        raise InputError(f"{options.engine}: the engine was built for {name}, not for {options.board}")
+    return load_board(options.board or name), earlier.engine
+
+
+def verification_level(asked: str | None, listener: Listener) -> str:
+    """What to verify by: as asked, else csim, else what is possible without a C++ compiler and its headers."""
+    from squeeze_hls import tools
+
+    if asked == "csim":
+        tools.require_cxx()
+        tools.require_hls_headers()
+    if asked is not None:
+        return asked
+    if tools.find_cxx() and tools.hls_headers():
+        return "csim"
+    missing = "C++ compiler" if tools.find_cxx() is None else "ap_int.h (pip install 'squeeze-hls[csim]')"
+    listener.note(f"no {missing}: verified by the program executor, not by C simulation")
+    return "executor"
+
+
+def plan_network(
+    network: IntNetwork, board: Board, options: BuildOptions, engine: EngineConfig | None, listener: Listener
+) -> Plan:
+    """Plan for a board, or for a frozen engine."""
+    from squeeze_hls.plan import PlanOptions, make_plan
+
+    with listener.stage("plan") as stage:
+        plan = make_plan(
+            network, board, PlanOptions(weights=options.weights, clock_mhz=options.clock_mhz, engine=engine)
+        )
+        stage.outcome = (
+            f"{plan.engine.pix} x {plan.engine.cin} x {plan.engine.cout} array, weights {plan.residency}, "
+            f"{plan.timing.total:,} cycles (estimate)"
+        )
+    return plan
+
+
+def verify(plan: Plan, image: np.ndarray, level: str, listener: Listener) -> list[Check]:
+    """Compare with the golden model; raises MismatchError at the first difference."""
+    from squeeze_hls import golden
+    from squeeze_hls.report.build_report import Check
+    from squeeze_hls.verify import check_executor, require_passed
+
+    checks = []
+    if level == "none":
+        return [Check(name=name, status="skipped", detail="not asked for") for name in ("executor", "csim")]
+    with listener.stage("verify") as stage:
+        expected = golden.run(plan.network, image)
+        checks.append(check_executor(plan, image, expected))
+        stage.outcome = f"executor: {checks[-1].detail}"
+    require_passed(checks)
+    if level == "executor":
+        checks.append(Check(name="csim", status="skipped", detail="not asked for, or no C++ compiler"))
+        return checks
+    with listener.stage("csim") as stage:
+        checks.append(check_csim(plan, image, expected, stage))
+        stage.outcome = f"csim: {checks[-1].detail}"
+    require_passed(checks)
+    return checks
+
+
+def check_csim(plan: Plan, image: np.ndarray, expected: Mapping[str, np.ndarray], stage: Stage) -> Check:
+    """Golden model = compiled C++."""
+    from squeeze_hls.sim import csim
+    from squeeze_hls.verify import compare_all
+
+    with tempfile.TemporaryDirectory(prefix="squeeze-hls-") as folder:
+        return compare_all("csim", csim.run(plan, image, Path(folder)), expected)
+
+
+def _check_out(options: BuildOptions, out: Path) -> None:
+    from squeeze_hls.bundle import check_out_dir
+
+    if options.engine is None or not _only_update(out):
+        check_out_dir(out)
+        if options.engine is not None and out.is_dir() and any(out.iterdir()):
+            raise InputError(
+                f"{out}: holds a complete build, which {UPDATE} alone must not change; choose another --out"
+            )
+
+
+def _only_update(out: Path) -> bool:
+    """Whether a folder holds an earlier update and nothing else."""
+    return out.is_dir() and [p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir()] == [UPDATE]
+
+
+def file_name(text: str) -> str:
+    """``text`` as the name of a file: letters, digits, ``-``, ``_``, ``.`` and ``+``, not hidden."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.+") else "_" for c in text)
+    return plain.lstrip(".-")[:80] or "model"
+
+
+def _deploy_model(plan: Plan, name: str) -> bytes:
+    from squeeze_hls.deploy import DeployModel, pack_model
+
+    network = plan.network
+    return pack_model(
+        DeployModel(
+            name=name,
+            engine=plan.engine.id,
+            input_shape=network.input_shape,
+            resize=network.preprocess.resize,
+            classes=network.classes,
+            logit_scale=float(network.scale.get(network.nodes[-1].output, 1.0)),
+            labels=network.labels,
+            program=plan.program_bin,
+            weights=plan.weights_bin,
+        )
+    )
+
+
+def _write_build(
+    plan: Plan, loaded: Loaded, checks: Sequence[Check], out: Path, level: str, listener: Listener
+) -> Done:
+    from squeeze_hls.bundle import REPORT, Bundle, write_bundle
+    from squeeze_hls.emit import hls
+    from squeeze_hls.quantize import export
+    from squeeze_hls.report.build_report import build_report, to_json
+
+    with listener.stage("write") as stage:
+        bundle = Bundle(
+            {
+                "model.onnx": export.to_onnx(plan.network, "qdq"),
+                "program.bin": plan.program_bin,
+                "weights.bin": plan.weights_bin,
+                UPDATE: _deploy_model(plan, loaded.graph.name),
+            }
+        )
+        bundle.merge(hls.emit(plan), "hls")
+        report = build_report(
+            plan,
+            name=loaded.graph.name,
+            model_sha256=loaded.sha256,
+            checks=checks,
+            tools=tool_versions(level),
+            files=bundle.digests(),
+        )
+        bundle.add(REPORT, to_json(report))
+        kept = write_bundle(bundle, out)
+        stage.outcome = f"{len(bundle)} files"
+    if kept:
+        listener.note(f"{out}: {len(kept)} files that are not from a build were kept, such as {kept[0]}")
+    return Done(report=report, where=out, kept=tuple(kept))
+
+
+def _write_update(plan: Plan, loaded: Loaded, checks: Sequence[Check], out: Path) -> Done:
+    from squeeze_hls.bundle import Bundle, write_bundle, write_file
+    from squeeze_hls.report.build_report import build_report
+
+    bundle = Bundle({UPDATE: _deploy_model(plan, loaded.graph.name)})
+    if _only_update(out):
+        write_file(bundle[UPDATE], out / UPDATE)
+    else:
+        write_bundle(bundle, out)
+    report = build_report(
+        plan,
+        name=loaded.graph.name,
+        model_sha256=loaded.sha256,
+        checks=checks,
+        tools=tool_versions("executor"),
+        files=bundle.digests(),
+    )
+    return Done(report=report, where=out / UPDATE)
+
+
+def tool_versions(level: str) -> dict[str, str]:
+    """Versions of what the result may depend on."""
+    import onnx
+
+    from squeeze_hls import __version__
+    from squeeze_hls.doctor import compiler_version
+
+    versions = {"squeeze-hls": __version__, "numpy": np.__version__, "onnx": onnx.__version__}
+    if level == "csim":
+        versions["c++"] = compiler_version() or "unknown"
+    return versions

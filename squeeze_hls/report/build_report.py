@@ -1,0 +1,164 @@
+"""The content of ``report.json``: what was built, what it costs, how it was checked.
+
+Its keys are an interface, described in docs/report.md and docs/report.schema.json.  It holds no times and no
+absolute paths, so that the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from squeeze_hls.arith import WEIGHT_BITS
+from squeeze_hls.ir import IntConv
+from squeeze_hls.plan.layers import Layer
+from squeeze_hls.plan.planner import Plan
+from squeeze_hls.plan.store import WORD_BYTES
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Outcome of one comparison; ``name`` begins with what was compared with the golden model."""
+
+    name: str
+    status: str  # "passed", "failed" or "skipped"
+    detail: str
+
+
+def build_report(
+    plan: Plan,
+    *,
+    name: str,
+    model_sha256: str,
+    checks: Sequence[Check],
+    tools: Mapping[str, str],
+    files: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
+    """The report as plain values."""
+    board, engine = plan.board, plan.engine
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": {
+            "name": name,
+            "sha256": model_sha256,
+            "input_shape": list(plan.network.input_shape),
+            "classes": plan.network.classes,
+            "parameters": sum(conv.weight.size + conv.bias.size for conv in plan.network.convs),
+            "macs": plan.macs,
+        },
+        "board": {"name": board.name, "part": board.part},
+        "engine": {
+            "id": engine.id,
+            "pix": engine.pix,
+            "cin": engine.cin,
+            "cout": engine.cout,
+            "clock_mhz": plan.clock_mhz,
+            "config": asdict(engine),
+        },
+        "weights": _weights(plan),
+        "resources": _resources(plan),
+        "cycles": _cycles(plan),
+        "fps": {
+            "clock_mhz": plan.clock_mhz,
+            "value": round(plan.clock_mhz * 1e6 / plan.timing.total, 3),
+            "source": "estimate",
+        },
+        "layers": [_layer(plan, index, layer) for index, layer in enumerate(plan.layers)],
+        "memory": _memory(plan),
+        "checks": [asdict(check) for check in checks],
+        "tools": dict(sorted(tools.items())),
+        "hardware_verified": False,
+        "notes": list(plan.network.notes),
+        "files": [dict(entry) for entry in files],
+    }
+
+
+def to_json(report: Mapping[str, Any]) -> bytes:
+    """The bytes of ``report.json``."""
+    return (json.dumps(report, indent=2, allow_nan=False, ensure_ascii=True) + "\n").encode()
+
+
+def _weights(plan: Plan) -> dict[str, Any]:
+    count = sum(conv.weight.size for conv in plan.network.convs)
+    nonzero = sum(int(np.count_nonzero(conv.weight)) for conv in plan.network.convs)
+    return {
+        "residency": plan.residency,
+        "bits": max(_bits(conv.weight) for conv in plan.network.convs),
+        "dense_bytes": -(-count * WEIGHT_BITS // 8),
+        "encoded_bytes": len(plan.weights_bin),
+        "density": round(nonzero / count, 6),
+        "bram36": plan.resources.bram36_parts["weights"],
+        "uram": plan.resources.uram,
+        "streamed_bytes_per_frame": len(plan.stream_bin),
+    }
+
+
+def _bits(weight: np.ndarray) -> int:
+    """Smallest two's complement width that holds all weights, at least 2."""
+    low, high = int(weight.min()), int(weight.max())
+    return next(b for b in range(2, 9) if -(1 << (b - 1)) <= low and high < 1 << (b - 1))
+
+
+def _resources(plan: Plan) -> dict[str, Any]:
+    board, used = plan.board, plan.resources
+    result = {
+        name: {
+            "used": getattr(used, name),
+            "available": getattr(board, f"available_{name}"),
+            "source": "estimate",
+        }
+        for name in ("dsp", "bram36", "uram", "lut", "ff")
+    }
+    result["bram36"]["parts"] = dict(used.bram36_parts)
+    return result
+
+
+def _cycles(plan: Plan) -> dict[str, Any]:
+    timing = plan.timing
+    return {
+        "ideal": plan.ideal_cycles,
+        "predicted": int(timing.total),
+        "simulated": None,
+        "utilization": round(plan.ideal_cycles / int(timing.total), 4),
+        "stalls": {cause: int(getattr(timing, f"stall_{cause}").sum()) for cause in ("weights", "input", "output")},
+    }
+
+
+def _layer(plan: Plan, index: int, layer: Layer) -> dict[str, Any]:
+    mine = [i for i, band in enumerate(plan.bands) if band.layer == index]
+    rows = [end - first for first, end in (plan.bands[i].out_rows for i in mine)]
+    end = plan.timing.end
+    convs: list[IntConv] = [half.conv for half in layer.halves]
+    count = sum(conv.weight.size for conv in convs)
+    return {
+        "name": layer.name,
+        "macs": layer.macs,
+        "band_rows": max(rows),
+        "bands": len(mine),
+        "tiles": layer.groups * len(mine),
+        "density": round(sum(int(np.count_nonzero(conv.weight)) for conv in convs) / count, 6),
+        "bits": max(_bits(conv.weight) for conv in convs),
+        "bytes": sum(plan.store.tile_words[index]) * WORD_BYTES,
+        "cycles": sum(int(end[i]) - (int(end[i - 1]) if i else 0) for i in mine),
+        "output_shape": list(layer.target_shape),
+    }
+
+
+def _memory(plan: Plan) -> dict[str, Any]:
+    """Rings in the activation memory: words of CIN bytes in each of PIX banks, and the stages that use them."""
+    return {
+        "activation_bytes": plan.engine.pix * plan.engine.act_depth * plan.engine.cin,
+        "bank_words": plan.engine.act_depth,
+        "instructions": len(plan.program.instructions),
+        "program_bytes": len(plan.program_bin),
+        "rings": [
+            {"name": r.name, "base": r.base, "depth": r.depth, "first_stage": r.first, "last_stage": r.last}
+            for r in plan.memory.rings
+        ],
+    }

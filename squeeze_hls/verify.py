@@ -1,0 +1,107 @@
+"""Comparison of what an engine computed with the golden model, tensor by tensor, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from squeeze_hls.errors import MismatchError, SqueezeError
+from squeeze_hls.plan import Plan
+from squeeze_hls.plan.executor import Executor, Written
+from squeeze_hls.plan.hazards import Tracker
+from squeeze_hls.report.build_report import Check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How two tensors differ; ``first`` is the coordinate of the first element that does."""
+
+    tensor: str
+    count: int
+    total: int
+    first: tuple[int, ...]
+    got: int
+    expected: int
+
+    def __str__(self) -> str:
+        where = ", ".join(map(str, self.first))
+        return (
+            f"{self.tensor}: {self.count} of {self.total} differ, first at [{where}]: {self.got}, not {self.expected}"
+        )
+
+
+def compare(tensor: str, got: np.ndarray, expected: np.ndarray) -> Difference | None:
+    """The difference of two integer tensors, or None; another shape is a difference of everything."""
+    if got.shape != expected.shape:
+        size = expected.size
+        return Difference(tensor=f"{tensor} {got.shape}", count=size, total=size, first=(), got=0, expected=0)
+    wrong = got.astype(np.int64) != expected.astype(np.int64)
+    if not wrong.any():
+        return None
+    first = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return Difference(
+        tensor=tensor,
+        count=int(wrong.sum()),
+        total=wrong.size,
+        first=first,
+        got=int(got[first]),
+        expected=int(expected[first]),
+    )
+
+
+def compare_all(name: str, got: Mapping[str, np.ndarray], golden: Mapping[str, np.ndarray]) -> Check:
+    """The check ``name``: every tensor of ``got`` equals the golden one of that name.
+
+    A failed check tells the first tensor, in the order of computation, that differs.
+    """
+    differences = [d for d in (compare(t, values, golden[t]) for t, values in got.items()) if d is not None]
+    if differences:
+        more = f"; {len(differences) - 1} further tensors differ" if len(differences) > 1 else ""
+        return Check(name=name, status="failed", detail=f"{differences[0]}{more}")
+    elements = sum(values.size for values in got.values())
+    return Check(name=name, status="passed", detail=f"{len(got)} tensors, {elements:,} values equal the golden model's")
+
+
+def require_passed(checks: Sequence[Check]) -> None:
+    """Raise MismatchError for the first failed check."""
+    for check in checks:
+        if check.status == "failed":
+            raise MismatchError(f"{check.name} and golden model differ: {check.detail}")
+
+
+def run_executor(plan: Plan, image: np.ndarray) -> dict[str, np.ndarray]:
+    """Every tensor that the program writes, logits included, with every memory access watched.
+
+    ``image`` is u8 (H, W, 3).  Tensors have the golden model's names, shapes (H, W, C) and (classes,).
+    """
+    tensors = {}
+    for layer in plan.layers:
+        height, width, _ = layer.target_shape
+        tensors[layer.target] = np.zeros((height * width, layer.target_layout.words, plan.engine.cin), np.uint8)
+
+    def collect(written: Written) -> None:
+        band = plan.bands[written.index]
+        pixels = slice(band.target_first, band.target_first + len(written.values))
+        tensors[plan.layers[band.layer].target][pixels, written.valid] = written.values[:, written.valid]
+
+    tracker = Tracker(plan.program, plan.layers, plan.bands, plan.engine)
+    logits = Executor(plan.engine, plan.program_bin, plan.weights_bin).run(image, on_write=collect, tracker=tracker)
+    result = {}
+    for layer in plan.layers:
+        if layer.average:
+            result[layer.target] = logits
+        else:
+            values = tensors[layer.target]
+            flat = layer.target_layout.collect(values.reshape(len(values), -1))
+            result[layer.target] = flat.reshape(layer.target_shape)
+    return result
+
+
+def check_executor(plan: Plan, image: np.ndarray, golden: Mapping[str, np.ndarray]) -> Check:
+    """Golden model = program executor, and no memory hazard."""
+    try:
+        return compare_all("executor", run_executor(plan, image), golden)
+    except SqueezeError as error:
+        return Check(name="executor", status="failed", detail=str(error))
