@@ -1,4 +1,7 @@
-"""Watches every access of the executor: no row missing, none overwritten before its last use, no bank conflict."""
+"""Watches every access: no row missing, none overwritten before its last use, no bank conflict.
+
+The planner proves its programs with it, without data; the executor can be watched while it computes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from squeeze_hls.errors import SqueezeError
+from squeeze_hls.plan import addresses
 from squeeze_hls.plan.addresses import Reads
 from squeeze_hls.plan.assemble import Band
+from squeeze_hls.plan.credits import gathered_cells
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.layers import Layer
 from squeeze_hls.plan.program import Program
@@ -150,3 +155,39 @@ class Tracker:
 
 def _tag(tensor: int, pixel: np.ndarray, word: np.ndarray) -> np.ndarray:
     return (np.int64(tensor) << (_PIXEL_BITS + _WORD_BITS)) | (pixel.astype(np.int64) << _WORD_BITS) | word
+
+
+def prove(program: Program, layers: Sequence[Layer], bands: Sequence[Band], engine: EngineConfig) -> None:
+    """Walk through two frames, the image rows as early as credits allow; raises HazardError."""
+    tracker = Tracker(program, layers, bands, engine)
+    header, credit, loaded = program.header, program.header.credit, 0
+    for _ in range(2):
+        for i, instruction in enumerate(program.instructions):
+            layer = program.layers[instruction.layer]
+            credit += instruction.credit
+            for number in range(loaded, credit):
+                frame, row = divmod(number, header.rows)
+                tracker.loaded(i, frame, row, *gathered_cells(program, row, engine.pix))
+            loaded = max(loaded, credit)
+            for half in program.halves(layer):
+                reads = addresses.reads(layer, instruction, half, engine.pix)
+                tracker.read(i, half, reads, reads.address(program.buffers[instruction.source], layer.words))
+            if not layer.average:
+                _write(tracker, program, i, engine)
+        credit, loaded = credit - header.rows, loaded - header.rows
+        tracker.next_frame()
+
+
+def _write(tracker: Tracker, program: Program, index: int, engine: EngineConfig) -> None:
+    instruction = program.instructions[index]
+    layer = program.layers[instruction.layer]
+    pixels = addresses.output_pixels(layer, instruction)
+    words = [
+        np.arange(getattr(layer, f"words_{half}")) + getattr(layer, f"offset_{half}") for half in program.halves(layer)
+    ]
+    owned = np.sort(np.concatenate(words))
+    if (owned[1:] == owned[:-1]).any():
+        raise HazardError(f"instruction {index}: its halves write the same words")
+    target = program.buffers[instruction.target]
+    bank, address = addresses.writes(layer, instruction, target, pixels, engine.pix)
+    tracker.written(index, bank, address[:, owned], owned)

@@ -12,6 +12,7 @@ from squeeze_hls.plan.addresses import pooled
 from squeeze_hls.plan.assemble import Band, Store, assemble, build_store
 from squeeze_hls.plan.checks import check_program, set_waits
 from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
+from squeeze_hls.plan.hazards import prove
 from squeeze_hls.plan.layers import Layer, lower
 from squeeze_hls.plan.memory import MemoryMap
 from squeeze_hls.plan.program import Program, check_capacity, pack_program
@@ -230,6 +231,7 @@ def _finish(
     check_capacity(program, engine)
     set_waits(program, engine)
     check_program(program, engine)
+    prove(program, layers, bands, engine)
     used = resources(engine)
     plan = Plan(
         network=network,
