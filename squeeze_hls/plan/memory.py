@@ -57,6 +57,14 @@ class MemoryMap:
     maps: dict[int, tuple[int, int]]  # stage -> (ring index, ring offset) of the map it reads
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shortage:
+    """The stage whose buffers could not all be placed, and the bank words that they take together."""
+
+    stage: int
+    words: int
+
+
 def map_words(stage: Stage, engine: EngineConfig) -> int:
     """Bank words of the whole map that a stage reads."""
     height, width, _ = stage.main.source_shape
@@ -92,8 +100,8 @@ def chained_growth(stages: Sequence[Stage], chosen: Sequence[Choice], s: int, en
 
 def layout(
     stages: Sequence[Stage], chosen: Sequence[Choice], chained: Sequence[bool], engine: EngineConfig
-) -> MemoryMap | int:
-    """Place all buffers, or return the stage in which they do not fit.
+) -> MemoryMap | Shortage:
+    """Place all buffers, or say in which stage they do not fit.
 
     ``chained[s]`` says that the map which stage s reads and the one it writes share a ring.  The gathered rows
     start at address 0 and everything else is placed from the top, so that the low addresses are the ones that
@@ -109,11 +117,11 @@ def layout(
     for index in sorted(range(len(wanted)), key=lambda i: -wanted[i].depth):
         ring = _place_from_top(wanted[index], list(placed.values()), engine.act_depth)
         if ring is None:
-            return _worst_stage(wanted, wanted[index])
+            return _shortage(wanted, wanted[index])
         placed[index] = ring
     floor = min((extent[0] for r in placed.values() if (extent := r.extent(0))), default=engine.act_depth)
     if floor < chosen[0].gather_words:
-        return 0
+        return Shortage(stage=0, words=engine.act_depth - floor + chosen[0].gather_words)
     gather = Ring(name="gathered", first=0, last=0, depth=min(floor, _whole_image(stages[0], engine)))
     rings = tuple(placed[i] for i in range(len(wanted))) + (gather,)
     return MemoryMap(rings=rings, gather=len(wanted), wide=wide, maps=maps)
@@ -164,7 +172,9 @@ def _whole_image(stage: Stage, engine: EngineConfig) -> int:
     return gather_ring_words(stage.main, image_rows(stage.main, 0, stage.main.conv_shape[0])[1], engine)
 
 
-def _worst_stage(wanted: list[Ring], failed: Ring) -> int:
-    """The stage of the failed ring in which most memory is asked for."""
-    use = {s: sum(r.depth for r in wanted if r.first <= s <= r.last) for s in range(failed.first, failed.last + 1)}
-    return max(use, key=lambda s: use[s])
+def _shortage(wanted: list[Ring], failed: Ring) -> Shortage:
+    """Of the stages of the failed ring the one in which most memory is asked for."""
+    stages = range(failed.first, failed.last + 1)
+    use = {s: sum(e[1] - e[0] for r in wanted if (e := r.extent(s))) for s in stages}
+    worst = max(use, key=lambda s: use[s])
+    return Shortage(stage=worst, words=use[worst])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.memory import MemoryMap, layout, map_words
+from squeeze_hls.plan.memory import MemoryMap, Shortage, layout, map_words
 from squeeze_hls.plan.schedule import Choice, Stage, choices
 
 
@@ -69,11 +69,11 @@ def _fit(stages: Sequence[Stage], options: list[list[Choice]], chained: tuple[bo
         return [o[i] for o, i in zip(options, picked, strict=True)]
 
     memory = layout(stages, chosen(), chained, engine)
-    while isinstance(memory, int):
-        smaller = _next_smaller(options[memory], picked[memory])
+    while isinstance(memory, Shortage):
+        smaller = _next_smaller(options[memory.stage], picked[memory.stage])
         if smaller is None:
-            raise DoesNotFitError(_short_of_memory(stages[memory], engine))
-        picked[memory] = smaller
+            raise DoesNotFitError(_short_of_memory(stages[memory.stage], memory.words, engine))
+        picked[memory.stage] = smaller
         memory = layout(stages, chosen(), chained, engine)
     while sum(c.instructions for c in chosen()) > engine.program_depth:
         step = _fewer_instructions(stages, options, picked, chained, engine)
@@ -84,7 +84,7 @@ def _fit(stages: Sequence[Stage], options: list[list[Choice]], chained: tuple[bo
             )
         picked[step[0]] = step[1]
     final = layout(stages, chosen(), chained, engine)
-    assert not isinstance(final, int)
+    assert not isinstance(final, Shortage)
     return Fit(chosen=tuple(chosen()), memory=final)
 
 
@@ -113,14 +113,14 @@ def _fewer_instructions(
                 candidates.append(((other.cycles - now.cycles) / saved, s, i))
     for _, s, i in sorted(candidates):
         trial = [o[i if t == s else picked[t]] for t, o in enumerate(options)]
-        if not isinstance(layout(stages, trial, chained, engine), int):
+        if not isinstance(layout(stages, trial, chained, engine), Shortage):
             return s, i
     return None
 
 
-def _short_of_memory(stage: Stage, engine: EngineConfig) -> str:
-    size = engine.act_depth * engine.pix * engine.cin
+def _short_of_memory(stage: Stage, words: int, engine: EngineConfig) -> str:
+    need, have = (w * engine.pix * engine.cin for w in (words, engine.act_depth))
     return (
-        f"activation memory: '{stage.main.name}' and what must be kept around it need more than the {size:,} bytes "
-        f"({engine.pix} banks of {engine.act_depth} words) of this engine"
+        f"activation memory: '{stage.main.name}' and what must be kept around it take {need:,} bytes at least, the "
+        f"engine has {have:,} ({engine.pix} banks of {engine.act_depth} words); use a smaller picture or a larger memory"
     )

@@ -1,0 +1,196 @@
+"""Sizes, cycles and refusals of the planner, against figures worked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from squeeze_hls.board import load_board
+from squeeze_hls.errors import DoesNotFitError, InputError
+from squeeze_hls.ir import Add, Concat, GlobalAverage, IntNetwork, MaxPool, Pads
+from squeeze_hls.plan import PlanOptions, make_plan
+from squeeze_hls.plan.addresses import pool_done
+from squeeze_hls.plan.engine import EngineConfig, power_of_two_pieces
+from squeeze_hls.plan.fields import INSTRUCTION, LAYER, RECORDS
+from squeeze_hls.plan.layers import Layout
+from squeeze_hls.plan.resources import bram36, resources
+from squeeze_hls.plan.schedule import conv_rows, split_rows
+from tests.networks import int_conv, random_network
+
+ONE = Pads(top=1, left=1, bottom=1, right=1)
+
+
+def fire_network(classes: int = 10, squeeze: int = 4, expand: int = 8, size: int = 17) -> IntNetwork:
+    """conv1 3x3/2, pool, one Fire, conv10."""
+    rng = np.random.default_rng(0)
+    nodes = (
+        int_conv(rng, "conv1", "image", (16, 3, 3, 3), stride=2),
+        MaxPool(name="pool1", input="conv1", output="pool1", kernel=3, stride=2, ceil=False),
+        int_conv(rng, "squeeze", "pool1", (squeeze, 1, 1, 16)),
+        int_conv(rng, "one", "squeeze", (expand, 1, 1, squeeze)),
+        int_conv(rng, "three", "squeeze", (expand, 3, 3, squeeze), pads=ONE),
+        Concat(name="concat", inputs=("one", "three"), output="fire"),
+        int_conv(rng, "conv10", "fire", (classes, 1, 1, 2 * expand), wide=True),
+        GlobalAverage(name="average", input="conv10", output="logits"),
+    )
+    return IntNetwork(name="fire", input="image", input_shape=(size, size, 3), nodes=nodes)
+
+
+# --- tables ---
+
+
+def test_record_sizes_are_what_the_hardware_stores() -> None:
+    assert {r.name: r.words for r in RECORDS} == {
+        "packet": 1, "header": 6, "layer": 6, "buffer": 1, "instruction": 2, "param": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda r: r.name)
+def test_records_round_trip_at_their_limits(record) -> None:
+    for values in ({f.name: 0 for f in record.fields}, {f.name: record.limit(f.name) for f in record.fields}):
+        assert record.unpack(record.pack(values)) == values
+
+
+def test_a_value_that_does_not_fit_its_field_is_refused() -> None:
+    values = {f.name: 0 for f in INSTRUCTION.fields}
+    with pytest.raises(ValueError, match="instruction.layer = 64"):
+        INSTRUCTION.pack(values | {"layer": 64})
+    with pytest.raises(ValueError, match="unknown fields"):
+        LAYER.pack({f.name: 0 for f in LAYER.fields} | {"colour": 1})
+
+
+# --- sizes ---
+
+
+def test_power_of_two_pieces() -> None:
+    assert power_of_two_pieces(50_693, 512) == (32768, 16384, 2048)  # 100 blocks of 512: 64 + 32 + 4
+    assert power_of_two_pieces(5120, 512) == (4096, 1024)
+    assert power_of_two_pieces(1, 512) == (512,)
+
+
+def test_bram_counts() -> None:
+    assert [bram36(d, b) for d, b in ((512, 72), (4096, 64), (1024, 64), (4096, 44), (512, 64), (1024, 32))] == [
+        1, 8, 2, 5, 1, 1,
+    ]  # fmt: skip
+
+
+def test_resources_of_the_pynq_z2_engine() -> None:
+    engine = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(4096, 1024), store_pieces=power_of_two_pieces(50_693, 512))
+    used = resources(engine)
+    assert used.bram36_parts == {"weights": 100, "requantization": 5, "activations": 30, "program": 1}
+    assert (used.dsp, used.bram36) == (200, 136)
+
+
+def test_layout_pads_every_segment_to_whole_words() -> None:
+    layout = Layout((5, 9), 8)
+    assert layout.words == 3
+    assert layout.channel_of.tolist() == [*range(5), -1, -1, -1, *range(5, 14), *[-1] * 7]
+    values = np.arange(14)
+    np.testing.assert_array_equal(layout.collect(layout.spread(values)), values)
+
+
+# --- rows ---
+
+
+def test_pooled_rows_are_done_where_their_last_row_is() -> None:
+    assert np.flatnonzero(pool_done(7, 3, False)).tolist() == [2, 4, 6]
+    assert np.flatnonzero(pool_done(8, 3, False)).tolist() == [2, 4, 6]
+    assert np.flatnonzero(pool_done(8, 3, True)).tolist() == [2, 4, 6, 7]
+    assert np.flatnonzero(pool_done(7, 2, False)).tolist() == [1, 3, 5]
+    assert np.flatnonzero(pool_done(7, 2, True)).tolist() == [1, 3, 5, 6]
+
+
+def test_bands_of_a_pooled_layer_share_no_convolution_row() -> None:
+    conv1 = make_plan(fire_network(size=33), load_board("pynq-z2")).layers[0]  # 16 rows, pooled to 7
+    bands = [conv_rows(conv1, *band) for band in split_rows(7, 3)]
+    assert bands == [(0, 5), (5, 9), (9, 15)]
+
+
+# --- cycles ---
+
+
+def test_cycles_of_one_fire_by_hand() -> None:
+    """3 x 8 x 16 array, 17 x 17 image: conv1 8 x 8 x 16, pool 3 x 3, Fire 4 -> 8 + 8, conv10.
+
+    conv1, 7 of its 8 rows: 56 pixels are 19 blocks of 3 rows x 2 words = 6 cycles (a set needs 6): 114.
+    squeeze: 9 pixels, 3 blocks of 2 words, but 6 cycles for the requantizers: 18.
+    expand: 3 blocks of 9 + 1 words, but 12 cycles for two sets: 36.  conv10: 3 blocks of 2 words, at 6: 18.
+    """
+    plan = make_plan(fire_network(), load_board("pynq-z2"))
+    assert [c.bands for c in plan.chosen] == [1, 1]
+    stalled = plan.timing.stall_weights + plan.timing.stall_input
+    spans = plan.timing.end - plan.timing.start
+    waiting = plan.timing.stall_weights
+    assert (spans - waiting).tolist() == [114, 18, 36, 18]
+    assert plan.timing.total > plan.timing.end[-1]
+    assert stalled.min() >= 0
+
+
+def test_macs_and_ideal_cycles_by_hand() -> None:
+    plan = make_plan(fire_network(), load_board("pynq-z2"))
+    macs = 64 * 16 * 27 + 9 * (16 * 4 + 4 * 8 + 36 * 8 + 16 * 10)
+    assert plan.macs == macs
+    assert plan.ideal_cycles == -(-macs // 384)
+
+
+# --- refusals ---
+
+
+def refuse(network: IntNetwork, match: str, error: type[Exception] = InputError, **options: object) -> None:
+    with pytest.raises(error, match=match):
+        make_plan(network, load_board("pynq-z2"), PlanOptions(**options))  # type: ignore[arg-type]
+
+
+def changed(network: IntNetwork, name: str, **changes: object) -> IntNetwork:
+    nodes = tuple(replace(n, **changes) if n.name == name else n for n in network.nodes)  # type: ignore[arg-type]
+    return replace(network, nodes=nodes)
+
+
+def test_a_bypass_is_refused_for_now() -> None:
+    network = fire_network()
+    nodes = list(network.nodes)
+    nodes.insert(6, Add(name="bypass", inputs=("fire", "fire"), output="sum"))
+    nodes[7] = replace(nodes[7], input="sum")
+    refuse(replace(network, nodes=tuple(nodes)), "Add 'bypass': bypass networks are not supported yet")
+
+
+def test_strides_kernels_and_pads_that_the_engine_lacks_are_refused() -> None:
+    network = fire_network()
+    refuse(changed(network, "squeeze", stride=2), "squeeze: stride 2")
+    uneven = Pads(top=2, left=1, bottom=0, right=1)
+    refuse(changed(network, "three", pads=uneven), "three: 3x3 convolutions need a padding of 1")
+    refuse(changed(network, "squeeze", pads=ONE), "squeeze: a padded 1x1 convolution")
+    refuse(changed(network, "pool1", stride=1), "pool1: pooling 3x3/1")
+
+
+def test_a_tile_that_is_too_deep_is_refused_with_its_size() -> None:
+    network = fire_network(squeeze=209)
+    engine = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(4096,), store_pieces=(65536,))
+    refuse(network, "reads 2160 inputs, the engine's weight tile holds 640", engine=engine)
+
+
+def test_resident_weights_that_do_not_fit_name_what_is_short_and_what_would_fit() -> None:
+    rng = np.random.default_rng(0)
+    network = fire_network()
+    nodes = tuple(
+        int_conv(rng, "conv10", "fire", (90_000, 1, 1, 16), wide=True) if n.name == "conv10" else n
+        for n in network.nodes
+    )
+    big = replace(network, nodes=nodes)
+    refuse(big, r"BRAM36 needed \d+ at least .* available.*--weights streamed", DoesNotFitError, weights="resident")
+
+
+def test_a_map_that_fits_no_memory_names_the_layer() -> None:
+    engine = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(64,), store_pieces=(65536,))
+    refuse(
+        fire_network(size=65),
+        r"activation memory: .* take [\d,]+ bytes at least, the engine has 1,536",
+        DoesNotFitError,
+        engine=engine,
+    )
+
+
+def test_an_unknown_residency_is_refused() -> None:
+    refuse(random_network(0), "weights: 'sometimes'", weights="sometimes")
