@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,15 @@ from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.text import safe_name
 
 
+class Grid(NamedTuple):
+    """What the integers of a quantized tensor stand for: ``(integer - zero) * scale``."""
+
+    scale: float
+    zero: int
+    low: int
+    high: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureMap:
     """A tensor that depends on the picture."""
@@ -22,7 +32,7 @@ class FeatureMap:
     tensor: str  # the layer output that holds it
     shape: tuple[int, ...]  # as in ONNX: batch, channels, height, width
     averaged: bool = False  # behind the global average: these are the logits
-    grid: tuple[float, int] | None = None  # (scale, zero point) between QuantizeLinear and DequantizeLinear
+    grid: Grid | None = None  # between QuantizeLinear and DequantizeLinear: holds integers
 
 
 @dataclass(kw_only=True)

@@ -12,15 +12,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
 from squeeze_hls import arith
-from squeeze_hls.frontend.context import Context
+from squeeze_hls.frontend.context import Context, Grid
 from squeeze_hls.frontend.layers import Quantizer
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.text import safe_name
 
 QUANT_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
-QUANT = tuple(f"{domain}.Quant" for domain in QUANT_DOMAINS)
+QUANT = tuple(f"{domain}.{op}" for domain in QUANT_DOMAINS for op in ("Quant", "IntQuant"))  # old and new name
 LINEAR_DOMAINS = ("", "com.microsoft.")
 QUANTIZE = tuple(f"{domain}QuantizeLinear" for domain in LINEAR_DOMAINS)
 DEQUANTIZE = tuple(f"{domain}DequantizeLinear" for domain in LINEAR_DOMAINS)
@@ -45,8 +46,8 @@ def quant(context: Context, node: Node) -> None:
     zero = context.constant(node, 2, "zero points").astype(np.float64)
     width = context.constant(node, 3, "bit widths")
     bits = float(width.reshape(-1)[0]) if width.size == 1 else math.nan
-    if bits not in range(1, 33):
-        raise node.refuse("the bit width must be one whole number from 1 to 32.", RE_EXPORT)
+    if bits not in range(2, 33):
+        raise node.refuse("the bit width must be one whole number from 2 to 32.", RE_EXPORT)
     low, high = quant_range(int(bits), signed=bool(node.integer("signed", 1)), narrow=bool(node.integer("narrow", 0)))
     mode = node.string("rounding_mode", "ROUND").upper()
     if mode not in _ROUND:
@@ -63,7 +64,7 @@ def quant(context: Context, node: Node) -> None:
         raise node.refuse(
             f"activations rounded by {mode} are not supported; the engine rounds to nearest.", "Quantize with ROUND."
         )
-    _on_feature_map(context, node, scale, zero, low, high)
+    _on_feature_map(context, node, _grid(node, scale, zero, low, high))
 
 
 def quant_range(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
@@ -76,7 +77,11 @@ def quant_range(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
 def quantize_linear(context: Context, node: Node) -> None:
     """QuantizeLinear(x, scale, zero point): to integers; only DequantizeLinear may follow (after pooling, concat)."""
     scale = _scale(context, node, 1)
-    zero = context.constant(node, 2, "zero points") if node.input(2) else np.zeros((), np.uint8)
+    if node.input(2):
+        zero = context.constant(node, 2, "zero points")
+    else:
+        kind = onnx.helper.tensor_dtype_to_np_dtype(node.integer("output_dtype", 0) or onnx.TensorProto.UINT8)
+        zero = np.zeros((), kind)
     if zero.dtype.kind not in "iu" and "int" not in zero.dtype.name:
         raise node.refuse(f"integers of type {zero.dtype} are not supported.", "Quantize to int8 or uint8.")
     low, high = _integer_range(zero)
@@ -88,8 +93,8 @@ def quantize_linear(context: Context, node: Node) -> None:
         _check_finite(node, steps)
         context.constants.put(node.output, np.clip(steps, low, high).astype(zero.dtype))
         return
-    _on_feature_map(context, node, scale, zero.astype(np.float64), low, high)
-    grid = (float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0]))
+    grid = _grid(node, scale, zero.astype(np.float64), low, high)
+    _on_feature_map(context, node, grid)
     context.maps[node.output] = replace(context.maps[node.output], grid=grid)
 
 
@@ -106,9 +111,10 @@ def dequantize_linear(context: Context, node: Node) -> None:
     source = context.feature_map(node)
     if source.grid is None:
         raise node.refuse("its input was not quantized before.", RE_EXPORT)
-    if scale.size != 1 or zero.size != 1 or source.grid != (float(scale.reshape(-1)[0]), int(zero.reshape(-1)[0])):
+    if source.grid != _grid(node, scale, zero, source.grid.low, source.grid.high):
         raise node.refuse("its scale or zero point differs from that of QuantizeLinear.", RE_EXPORT)
-    context.define(node, replace(source, grid=None))
+    _on_feature_map(context, node, source.grid)  # once more changes nothing, but names the tensor after the output
+    context.maps[node.output] = replace(context.maps[node.output], grid=None)
 
 
 def _scale(context: Context, node: Node, index: int) -> np.ndarray:
@@ -159,32 +165,36 @@ def _fold(context: Context, node: Node, integers: np.ndarray, scale: np.ndarray)
     context.constants.scale[node.output] = scale
 
 
-def _on_feature_map(context: Context, node: Node, scale: np.ndarray, zero: np.ndarray, low: int, high: int) -> None:
-    source = context.feature_map(node)
-    steps = set(scale.reshape(-1).tolist())
-    offset = set(zero.reshape(-1).tolist())
-    if len(steps) != 1 or len(offset) != 1:
+def _grid(node: Node, scale: np.ndarray, zero: np.ndarray, low: int, high: int) -> Grid:
+    """The one scale and zero point of a feature map."""
+    steps, offsets = np.unique(scale), np.unique(zero)
+    if steps.size != 1 or offsets.size != 1:
         raise node.refuse(
             "one scale per channel of activations is not supported; the engine has one per tensor.", _SYMMETRIC
         )
-    start = offset.pop()
+    start = float(offsets[0])
     if not low <= start < high or start != int(start):
         raise node.refuse(f"zero point {start:g} lies outside [{low}, {high}].", _SYMMETRIC)
-    if source.tensor == context.input:
-        context.notify(f"the quantizer '{safe_name(node.raw_name)}' of the picture is left out: pixels enter as 8 bits")
-        context.define(node, source)
-        return
-    if source.averaged:
-        context.notify(f"the quantizer '{safe_name(node.raw_name)}' of the logits is left out: they are exact sums")
+    return Grid(float(steps[0]), int(start), low, high)
+
+
+def _on_feature_map(context: Context, node: Node, grid: Grid) -> None:
+    source = context.feature_map(node)
+    if source.averaged or source.tensor == context.input:
+        if source.grid is None:
+            what = (
+                "logits is left out: they are exact" if source.averaged else "picture is left out: pixels have 8 bits"
+            )
+            context.notify(f"the quantizer '{safe_name(node.raw_name)}' of the {what}")
         context.define(node, source)
         return
     layer = Quantizer(
         node=node,
         input=source.tensor,
         output=node.output,
-        scale=steps.pop(),
-        bottom=low - int(start),
-        top=high - int(start),
+        scale=grid.scale,
+        bottom=grid.low - grid.zero,
+        top=grid.high - grid.zero,
     )
     context.add(node, layer, source.shape)
 

@@ -151,14 +151,15 @@ def fuse_quantizers(layers: list[Layer], notify: Callable[[str], None]) -> tuple
     wide = _wide_tensor(layers, groups)
     scales: dict[str, float] = {}  # by group
     first: dict[str, Quantizer] = {}
-    finer = 0
+    finer: set[str] = set()
     for layer in layers:
         if not isinstance(layer, Quantizer):
             continue
         group = groups[layer.output]
         levels = arith.WIDE_MAX if group == wide else arith.ACTIVATION_MAX
         scale = _engine_scale(layer, levels)
-        finer += layer.top != levels
+        if layer.top != levels:
+            finer.add(group)
         if not math.isclose(scales.setdefault(group, scale), scale, rel_tol=_TOLERANCE):
             raise layer.node.refuse(
                 f"its range [0, {scale * levels:g}] differs from [0, {scales[group] * levels:g}] of "
@@ -168,7 +169,7 @@ def fuse_quantizers(layers: list[Layer], notify: Callable[[str], None]) -> tuple
             )
         first.setdefault(group, layer)
     if finer:
-        notify(f"{finer} activation quantizers have fewer steps than the engine: same ranges, finer steps")
+        notify(f"{len(finer)} activation quantizers have fewer steps than the engine: same ranges, finer steps")
     for layer in layers:
         if isinstance(layer, Relu):
             _check_limit(layer, scales.get(groups[layer.output], math.inf) * arith.ACTIVATION_MAX)

@@ -33,9 +33,9 @@ class Builder:
     def node(self, op: str, *inputs: str, name: str = "", outputs: tuple[str, ...] = (), **attributes: object) -> str:
         """Append a node; returns the name of its first output."""
         self.count += 1
+        domain, _, op = op.rpartition(".")
         if not name or any(node.name == name for node in self.nodes):
             name = f"{name or op.lower()}{self.count}"
-        domain, _, op = op.rpartition(".")
         if domain:
             self.opsets[domain] = 1
         self.nodes.append(

@@ -1,0 +1,351 @@
+"""Quantized models: QONNX and QDQ, their scales, and their function against QONNX and ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from squeeze_hls import ir
+from squeeze_hls.errors import InputError
+from tests.frontend.build import Builder, load, logits, picture
+from tests.frontend.compare import assert_snapshot, onnxruntime_logits, qonnx_logits
+
+QONNX = "qonnx.custom_op.general"
+Quantize = Callable[..., str]
+
+
+class Qonnx:
+    """Writes quantizers as QONNX (and Brevitas) does."""
+
+    opset = 13
+    run = staticmethod(qonnx_logits)
+
+    def __init__(self, **options: object) -> None:
+        self.bits, self.signed, self.narrow = options.get("bits", 6), options.get("signed", 0), options.get("narrow", 0)
+
+    def weights(self, b: Builder, w: np.ndarray) -> str:
+        top = 2 ** (self.bits - 1) - 1
+        scale = np.abs(w).max(axis=(1, 2, 3), keepdims=True) / top
+        inputs = (b.const(w), b.const(scale), b.const(0.0), b.const(self.bits))
+        return b.node(f"{QONNX}.Quant", *inputs, signed=1, narrow=self.narrow, rounding_mode="ROUND")
+
+    def bias(self, b: Builder, values: np.ndarray) -> str:
+        inputs = (b.const(values), b.const(2.0**-12), b.const(0.0), b.const(24.0))
+        return b.node(f"{QONNX}.Quant", *inputs, signed=1, narrow=0, rounding_mode="ROUND")
+
+    def activation(self, b: Builder, x: str, top: float, bits: int = 8) -> str:
+        steps = 2 ** (bits - self.signed) - 1
+        inputs = (x, b.const(top / steps), b.const(0.0), b.const(bits))
+        return b.node(f"{QONNX}.Quant", *inputs, signed=self.signed, narrow=0, rounding_mode="ROUND")
+
+
+class Qdq:
+    """Writes quantizers as QuantizeLinear and DequantizeLinear."""
+
+    opset = 21
+    run = staticmethod(onnxruntime_logits)
+
+    def __init__(self, **options: object) -> None:
+        self.int8 = options.get("int8", False)  # activations as int8 with zero point -128
+        self.fake = options.get("fake", False)  # weights stored as floats in front of both nodes
+
+    def weights(self, b: Builder, w: np.ndarray) -> str:
+        scale = (np.abs(w).max(axis=(1, 2, 3)) / 31).astype(np.float32)
+        zero = b.const(np.zeros(len(w)), np.int8)
+        name = b.const(scale)
+        if self.fake:
+            q = b.node("QuantizeLinear", b.const(w), name, zero, axis=0)
+        else:
+            q = b.const(np.clip(np.rint(w / scale[:, None, None, None]), -32, 31), np.int8)
+        return b.node("DequantizeLinear", q, name, zero, axis=-4)
+
+    def bias(self, b: Builder, values: np.ndarray) -> str:
+        scale = b.const(np.full(len(values), 2.0**-12))
+        return b.node("DequantizeLinear", b.const(np.rint(values * 2**12), np.int32), scale, axis=0)
+
+    def activation(self, b: Builder, x: str, top: float, bits: int = 8, through: Quantize | None = None) -> str:
+        kind, low = {8: (np.uint8, 0), 16: (np.uint16, 0)}[bits]
+        if self.int8:
+            kind, low = {8: (np.int8, -128), 16: (np.int16, -32768)}[bits]
+        inputs = (b.const(top / (2**bits - 1)), b.const(low, kind))
+        x = b.node("QuantizeLinear", x, *inputs)
+        return b.node("DequantizeLinear", through(x) if through else x, *inputs)
+
+
+Dialect = Qonnx | Qdq
+
+
+def network(
+    q: Dialect, *, relu: bool = True, halves: bool = False, wide: bool = True, late: bool = False
+) -> onnx.ModelProto:
+    """conv1, pool, Fire, conv10; ``relu``: a ReLU in front of the quantizers (which clip at 0 themselves);
+    ``halves``: the halves of the concatenation are quantized, not the whole; ``wide``: 16 bits before the average;
+    ``late``: quantizers behind pooling."""
+    b = Builder(opset=q.opset)
+
+    def conv(x: str, *shape: int, name: str, **attributes: object) -> str:
+        bias = q.bias(b, b.rng.normal(0, 0.3, shape[0]))
+        y = b.conv(x, q.weights(b, b.weights(*shape)), name=name, bias=bias, **attributes)
+        return b.node("Relu", y, name=f"{name}/relu") if relu else y
+
+    def pool(x: str) -> str:
+        return b.node("MaxPool", x, name="pool1", kernel_shape=[3, 3], strides=[2, 2])
+
+    x = conv("x", 6, 3, 3, 3, name="conv1", strides=[2, 2])
+    x = q.activation(b, pool(x), 2.5) if late else pool(q.activation(b, x, 2.5))
+    x = q.activation(b, conv(x, 4, 6, 1, 1, name="squeeze"), 2.0)
+    left, right = conv(x, 5, 4, 1, 1, name="left"), conv(x, 3, 4, 3, 3, name="right", pads=[1, 1, 1, 1])
+    if halves:
+        left, right = q.activation(b, left, 1.5), q.activation(b, right, 1.5)
+    x = b.node("Concat", left, right, name="concat", axis=1)
+    x = x if halves else q.activation(b, x, 1.5)
+    x = conv(x, 7, 8, 1, 1, name="conv10")
+    x = q.activation(b, x, 1.2, 16) if wide else x
+    return b.model(b.node("Flatten", b.node("GlobalAveragePool", x, name="average"), name="flatten"))
+
+
+CASES: dict[str, tuple[Dialect, dict[str, bool]]] = {
+    "qonnx": (Qonnx(), {}),
+    "qonnx_halves": (Qonnx(), {"halves": True}),
+    "qonnx_late": (Qonnx(), {"late": True}),
+    "qonnx_no_relu": (Qonnx(), {"relu": False}),
+    "qonnx_narrow_2_bits": (Qonnx(bits=2, narrow=1), {}),
+    "qonnx_4_bits": (Qonnx(bits=4), {}),
+    "qdq": (Qdq(), {}),
+    "qdq_halves": (Qdq(), {"halves": True}),
+    "qdq_late": (Qdq(), {"late": True}),
+    "qdq_no_relu": (Qdq(), {"relu": False}),
+    "qdq_int8_zero_point": (Qdq(int8=True), {}),
+    "qdq_float_weights": (Qdq(fake=True), {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_dialect(case: str, tmp_path: Path) -> None:
+    q, options = CASES[case]
+    notices: list[str] = []
+    model = network(q, **options)
+    graph = load(model, tmp_path, notify=notices.append)
+    assert_snapshot(graph, case)
+    for node in graph.nodes:
+        if isinstance(node, ir.Conv):
+            assert node.weight_scale is not None and node.weight_scale.dtype == np.float64
+            integers = node.weight / node.weight_scale[:, None, None, None]
+            np.testing.assert_allclose(integers, np.rint(integers), atol=1e-4)
+            assert integers.min() > -32.5 and integers.max() < 31.5
+    assert not any("finer" in n for n in notices)
+    x = picture(graph.input_shape)
+    expected = q.run(model, x)
+    assert np.ptp(expected) > 1e-2
+    # rounding ties may fall apart between float32 and float64: one step of the last 8-bit tensor, averaged
+    np.testing.assert_allclose(logits(graph, x), expected, atol=1e-3)
+
+
+def test_scales_of_the_pool_and_the_halves(tmp_path: Path) -> None:
+    """Every tensor between conv and conv has its scale, wherever the quantizer stood."""
+    for case in ("qonnx", "qonnx_late", "qonnx_halves", "qdq", "qdq_no_relu"):
+        q, options = CASES[case]
+        graph = load(network(q, **options), tmp_path)
+        outputs = [node.output for node in graph.nodes[:-1]]
+        assert set(outputs) == set(graph.activation_scale), case
+        scales = [graph.activation_scale[t] for t in outputs]
+        steps = [2.5 / 255, 2.5 / 255, 2.0 / 255, 1.5 / 255, 1.5 / 255, 1.5 / 255, 1.2 / 65535]
+        np.testing.assert_allclose(scales, steps, rtol=1e-6)
+
+
+def test_fewer_steps_keep_their_range(tmp_path: Path) -> None:
+    """Signed 8-bit and 4-bit activations: same clipping, finer steps, and a notice."""
+    notices: list[str] = []
+    graph = load(network(Qonnx(signed=1), wide=False), tmp_path, notify=notices.append)
+    named = {n.name: graph.activation_scale[n.output] for n in graph.nodes if n.output in graph.activation_scale}
+    assert named["squeeze"] * 255 == pytest.approx(2.0, rel=1e-6)
+    assert "3 activation quantizers have fewer steps than the engine: same ranges, finer steps" in notices
+
+
+def test_no_scale_without_quantizer(tmp_path: Path) -> None:
+    graph = load(network(Qonnx(), wide=False), tmp_path)
+    assert graph.nodes[-2].output not in graph.activation_scale
+
+
+def test_quantizers_in_integer_domain(tmp_path: Path) -> None:
+    """Pooling between QuantizeLinear and DequantizeLinear."""
+    q, b = Qdq(), Builder(opset=21)
+    x = b.node("Relu", b.conv("x", q.weights(b, b.weights(6, 3, 3, 3)), name="conv1", outputs_=6))
+    x = q.activation(
+        b, x, 2.0, through=lambda t: b.node("MaxPool", t, name="pool1", kernel_shape=[2, 2], strides=[2, 2])
+    )
+    x = b.node("Relu", b.conv(x, q.weights(b, b.weights(7, 6, 1, 1)), name="conv10", outputs_=7))
+    model = b.model(b.node("GlobalAveragePool", x, name="average"))
+    graph = load(model, tmp_path)
+    assert_snapshot(graph, "qdq_integer_pool")
+    x_in = picture(graph.input_shape)
+    np.testing.assert_allclose(logits(graph, x_in), onnxruntime_logits(model, x_in), atol=1e-3)
+
+
+def test_input_and_output_quantizers_are_left_out(tmp_path: Path) -> None:
+    q, b = Qdq(), Builder(opset=21)
+    x = q.activation(b, "x", 3.0)
+    x = b.node("Relu", b.conv(x, q.weights(b, b.weights(7, 3, 3, 3)), name="conv1", outputs_=7))
+    x = q.activation(b, b.node("GlobalAveragePool", x, name="average"), 3.0)
+    notices: list[str] = []
+    graph = load(b.model(x), tmp_path, notify=notices.append)
+    assert [type(n).__name__ for n in graph.nodes] == ["Conv", "GlobalAverage"]
+    assert not graph.activation_scale
+    assert sum("is left out" in n for n in notices) == 2
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_batch_norm_behind_quantized_weights(negative: bool, tmp_path: Path) -> None:
+    """Brevitas keeps the normalization: its factor moves into the scale, its sign into the integers."""
+    q, b = Qonnx(narrow=1), Builder()
+    factor = np.array([0.5, -2.0 if negative else 2.0, 0.0, 1.0, 1.5, 0.25])
+    x = b.conv("x", q.weights(b, b.weights(6, 3, 3, 3)), name="conv1", outputs_=6)
+    parameters = [b.const(v) for v in (factor, np.ones(6), np.full(6, 0.1), np.ones(6))]
+    x = b.node("Relu", b.node("BatchNormalization", x, *parameters, epsilon=0.0))
+    x = b.node("Relu", b.conv(q.activation(b, x, 4.0), b.weights(7, 6, 1, 1), name="conv10"))
+    model = b.model(b.node("GlobalAveragePool", x))
+    graph = load(model, tmp_path)
+    conv = graph.nodes[0]
+    assert isinstance(conv, ir.Conv) and conv.weight_scale is not None and conv.weight_scale.min() > 0
+    integers = conv.weight / conv.weight_scale[:, None, None, None]
+    np.testing.assert_allclose(integers, np.rint(integers), atol=1e-4)
+    x_in = picture(graph.input_shape)
+    np.testing.assert_allclose(logits(graph, x_in), qonnx_logits(model, x_in), atol=1e-3)
+
+
+def clipped(limit: float, top: float) -> onnx.ModelProto:
+    q, b = Qonnx(), Builder()
+    x = b.conv("x", q.weights(b, b.weights(6, 3, 3, 3)), name="conv1", outputs_=6)
+    x = q.activation(b, b.node("Clip", x, b.const(0.0), b.const(limit), name="relu6"), top)
+    x = b.node("Relu", b.conv(x, b.weights(7, 6, 1, 1), name="conv10"))
+    return b.model(b.node("GlobalAveragePool", x))
+
+
+def test_clip_within_the_quantizer(tmp_path: Path) -> None:
+    """An upper bound costs nothing where the quantizer saturates there."""
+    assert load(clipped(6.0, 6.0), tmp_path).activation_scale
+    with pytest.raises(InputError, match=r"^Clip 'relu6': clipping to \[0, 6\] is not supported; the engine computes"):
+        load(clipped(6.0, 8.0), tmp_path)
+
+
+def refused(change: Callable[[onnx.ModelProto], None], q: Dialect, folder: Path, **options: bool) -> str:
+    model = network(q, **options)
+    change(model)
+    with pytest.raises(InputError) as caught:
+        load(model, folder)
+    return str(caught.value)
+
+
+def set_initializer(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
+    tensor = next(t for t in model.graph.initializer if t.name == name)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(value, name))
+
+
+def quantizers(model: onnx.ModelProto, op: str) -> list[onnx.NodeProto]:
+    return [n for n in model.graph.node if n.op_type == op]
+
+
+def test_too_many_weight_bits(tmp_path: Path) -> None:
+    message = refused(lambda m: None, Qonnx(bits=8), tmp_path)
+    assert message.startswith("Conv 'conv1': its integer weights reach [-")
+    assert message.endswith(
+        "the engine's weights have 6 bits, [-32, 31]. Quantize the float model with 'squeeze-hls quantize', "
+        "or retrain with 6-bit weights."
+    )
+
+
+def test_unequal_halves(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        right = quantizers(model, "Quant")[-4]  # weights, biases and activation of conv10 come behind it
+        assert right.input[0] == "right/relu_out"
+        set_initializer(model, right.input[1], np.float32(0.25))
+
+    message = refused(change, Qonnx(), tmp_path, halves=True)
+    assert message.startswith("qonnx.custom_op.general.Quant 'quant")
+    assert "its range [0, 63.75] differs from [0, 1.5] of" in message
+    assert message.endswith("must share one scale. Quantize them with one quantizer.")
+
+
+def test_sixteen_bits_in_the_middle(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        squeeze = quantizers(model, "Quant")[5]
+        assert squeeze.input[0] == "squeeze/relu_out"
+        set_initializer(model, squeeze.input[3], np.float32(16))
+
+    message = refused(change, Qonnx(), tmp_path)
+    assert "integers up to 65535 are not supported here; the engine's activations reach 255." in message
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.float32(0), "scales must be positive and finite."),
+        (np.float32(-1), "scales must be positive and finite."),
+        (np.float32("nan"), "scales must be positive and finite."),
+        (np.full((1, 6, 1, 1), 0.5, np.float32) + np.arange(6).reshape(1, 6, 1, 1).astype(np.float32),
+         "one scale per channel of activations is not supported"),
+    ],
+)  # fmt: skip
+def test_bad_activation_scales(value: np.ndarray, expected: str, tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        set_initializer(model, quantizers(model, "Quant")[2].input[1], value)
+
+    assert expected in refused(change, Qonnx(), tmp_path)
+
+
+def test_activation_zero_point(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        set_initializer(model, quantizers(model, "QuantizeLinear")[0].input[2], np.uint8(255))
+
+    assert "zero point 255 lies outside [0, 255]" in refused(change, Qdq(), tmp_path)
+
+
+def test_zero_point_costs_the_values_below_it(tmp_path: Path) -> None:
+    """uint8 with zero point 100 holds 155 steps above 0: the range that counts behind a ReLU."""
+    model = network(Qdq())
+    set_initializer(model, quantizers(model, "QuantizeLinear")[0].input[2], np.uint8(100))
+    graph = load(model, tmp_path)
+    assert graph.activation_scale["pool1_out"] == pytest.approx(2.5 / 255 * 155 / 255, rel=1e-6)
+
+
+def test_different_scales_around_integers(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        dequantize = next(n for n in quantizers(model, "DequantizeLinear") if "quantizelinear" in n.input[0])
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.125), "other"))
+        dequantize.input[1] = "other"
+
+    assert "its scale or zero point differs from that of QuantizeLinear." in refused(change, Qdq(), tmp_path)
+
+
+def test_scale_per_input_channel(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        weights = quantizers(model, "Quant")[1]  # the first is that of the biases
+        set_initializer(model, weights.input[1], np.full((1, 3, 1, 1), 0.1, np.float32))
+
+    message = refused(change, Qonnx(), tmp_path)
+    assert message.startswith("Conv 'conv1': weight scales of shape [1, 3, 1, 1] are not one per output channel.")
+
+
+@pytest.mark.parametrize("mode", ["FLOOR", "CEIL"])
+def test_other_rounding(mode: str, tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        for attribute in quantizers(model, "Quant")[2].attribute:
+            if attribute.name == "rounding_mode":
+                attribute.s = mode.encode()
+
+    assert f"activations rounded by {mode} are not supported" in refused(change, Qonnx(), tmp_path)
+
+
+def test_integer_operators(tmp_path: Path) -> None:
+    """A convolution on integers (QOperator format or a stray QuantizeLinear)."""
+
+    def change(model: onnx.ModelProto) -> None:
+        squeeze = next(n for n in model.graph.node if n.name == "squeeze")
+        squeeze.input[0] = quantizers(model, "QuantizeLinear")[0].output[0]
+
+    message = refused(change, Qdq(), tmp_path, late=True)
+    assert message.startswith("Conv 'squeeze': it computes on integers. Export the model in QDQ format")
