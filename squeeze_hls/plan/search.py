@@ -122,5 +122,5 @@ def _short_of_memory(stage: Stage, words: int, engine: EngineConfig) -> str:
     need, have = (w * engine.pix * engine.cin for w in (words, engine.act_depth))
     return (
         f"activation memory: '{stage.main.name}' and what must be kept around it take {need:,} bytes at least, the "
-        f"engine has {have:,} ({engine.pix} banks of {engine.act_depth} words); use a smaller picture or a larger memory"
+        f"engine has {have:,} ({engine.pix} banks of {engine.act_depth} words); use a smaller picture or a bigger board"
     )
