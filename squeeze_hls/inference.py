@@ -10,20 +10,22 @@ from typing import Any
 import numpy as np
 
 from squeeze_hls import golden, pictures
-from squeeze_hls.errors import InputError
+from squeeze_hls.errors import InputError, MissingToolError
 from squeeze_hls.ir import IntNetwork, Preprocess, Shape
 from squeeze_hls.progress import Listener
 from squeeze_hls.source import Source, load
 
+Compute = Callable[[np.ndarray], np.ndarray]
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Classifier:
     """Something that gives logits for pictures."""
 
     on: str
     input_shape: Shape
     preprocess: Preprocess
-    logits: Callable[[np.ndarray], np.ndarray]  # u8 (H, W, 3) -> (classes,), int32 or float32
+    logits: Compute  # u8 (H, W, 3) -> (classes,), int32 or float32
     top_k: Callable[[np.ndarray, int], list[tuple[int, str, float]]]
 
 
@@ -54,26 +56,27 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
 
 
 def _integer(network: IntNetwork, on: str, planned: Callable[[], Any]) -> Classifier:
+    compute: Compute
     if on == "golden":
-        last = network.nodes[-1].output
-
-        def logits(image: np.ndarray) -> np.ndarray:
-            return golden.run(network, image)[last]
-
+        compute = _golden(network)
     elif on == "executor":
-        logits = _executor(*planned())
+        compute = _executor(*planned())
     else:
-        logits = _csim(*planned())
+        compute = _csim(*planned())
     return Classifier(
-        on=on,
-        input_shape=network.input_shape,
-        preprocess=network.preprocess,
-        logits=lambda image: logits(image).astype(np.int32),
-        top_k=lambda values, k: golden.top_k(network, values, k),
+        on,
+        network.input_shape,
+        network.preprocess,
+        lambda image: compute(image).astype(np.int32),
+        lambda values, k: golden.top_k(network, values, k),
     )
 
 
-def _executor(engine: Any, program: bytes, store: bytes) -> Callable[[np.ndarray], np.ndarray]:
+def _golden(network: IntNetwork) -> Compute:
+    return lambda image: golden.run(network, image)[network.nodes[-1].output]
+
+
+def _executor(engine: Any, program: bytes, store: bytes) -> Compute:
     from squeeze_hls.plan.executor import Executor
 
     try:
@@ -82,12 +85,54 @@ def _executor(engine: Any, program: bytes, store: bytes) -> Callable[[np.ndarray
         raise InputError(f"the program is not one that this version wrote ({error}); build again") from error
 
 
-def _csim(engine: Any, program: bytes, store: bytes) -> Callable[[np.ndarray], np.ndarray]:
+def _csim(engine: Any, program: bytes, store: bytes) -> Compute:
     raise InputError("--on csim is not wired yet")
 
 
 def _onnxruntime(source: Source, listener: Listener) -> Classifier:
-    raise InputError("--on onnxruntime is not wired yet")
+    """MODEL as it was given, in ONNX Runtime."""
+    from squeeze_hls.frontend import resolve, zoo
+    from squeeze_hls.source import read
+
+    path = resolve(source.model or zoo.DEFAULT)
+    if not isinstance(path, Path) or path.suffix.lower() != ".onnx":
+        raise InputError(f"{source.model}: ONNX Runtime runs .onnx files only; use --on golden")
+    graph, _ = read(source, listener)  # our own checks come first: sizes, operators, external data
+    session = onnx_session(path)
+    name = session.get_inputs()[0].name
+    mean = np.array(graph.preprocess.mean, np.float32)
+    scale = np.array(graph.preprocess.scale, np.float32)
+
+    def logits(image: np.ndarray) -> np.ndarray:
+        pixels = image if graph.preprocess.channels == "RGB" else image[:, :, ::-1]
+        values = (pixels.astype(np.float32) - mean) * scale
+        return session.run(None, {name: values.transpose(2, 0, 1)[None]})[0].reshape(-1).astype(np.float32)
+
+    def top_k(values: np.ndarray, k: int) -> list[tuple[int, str, float]]:
+        real = values.astype(np.float64)
+        if not (real.min() >= 0 and abs(real.sum() - 1) < 1e-3):  # a model that ends in softmax says so itself
+            real = np.exp(real - real.max())
+            real /= real.sum()
+        order = np.argsort(-real, kind="stable")[:k]
+        return [(int(i), graph.labels[i] if graph.labels else str(i), float(real[i])) for i in order]
+
+    return Classifier("onnxruntime", graph.input_shape, graph.preprocess, logits, top_k)
+
+
+def onnx_session(path: Path) -> Any:
+    """An ONNX Runtime session on the CPU; its own log goes nowhere, errors come as one line."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingToolError(
+            "ONNX Runtime is not installed: pip install 'squeeze-hls[onnx-tools]', or use --on golden"
+        ) from error
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"{path}: ONNX Runtime cannot run this model ({reason}); use --on golden") from error
 
 
 # --- many pictures ---

@@ -57,13 +57,14 @@ def read(source: Source, listener: Listener) -> tuple[Graph, str]:
 
 def to_network(graph: Graph, source: Source, listener: Listener) -> tuple[IntNetwork, bool]:
     """Integers of a graph, and whether they had to be found by quantizing a float model."""
-    from squeeze_hls import quantize
+    from squeeze_hls.quantize.calibrated import quantize
+    from squeeze_hls.quantize.carried import from_quantized, is_quantized
 
-    if quantize.is_quantized(graph):
-        return quantize.to_int(graph), False
+    if is_quantized(graph):
+        return from_quantized(graph), False
     with listener.stage("quantize") as stage:
         images = calibration_images(graph, source, listener)
-        network = quantize.to_int(quantize.quantize(graph, images, progress=stage.progress))
+        network = quantize(graph, images, progress=lambda detail, done, total: stage.progress(done, total, detail))
         stage.outcome = f"6-bit weights, 8-bit activations, on {len(images)} pictures"
     return network, True
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from squeeze_hls.compare import difference
 from squeeze_hls.errors import MismatchError, SqueezeError
 from squeeze_hls.plan import Plan
 from squeeze_hls.plan.executor import Executor, Written
@@ -14,49 +14,12 @@ from squeeze_hls.plan.hazards import Tracker
 from squeeze_hls.report.build_report import Check
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """How two tensors differ; ``first`` is the coordinate of the first element that does."""
-
-    tensor: str
-    count: int
-    total: int
-    first: tuple[int, ...]
-    got: int
-    expected: int
-
-    def __str__(self) -> str:
-        where = ", ".join(map(str, self.first))
-        return (
-            f"{self.tensor}: {self.count} of {self.total} differ, first at [{where}]: {self.got}, not {self.expected}"
-        )
-
-
-def compare(tensor: str, got: np.ndarray, expected: np.ndarray) -> Difference | None:
-    """The difference of two integer tensors, or None; another shape is a difference of everything."""
-    if got.shape != expected.shape:
-        size = expected.size
-        return Difference(tensor=f"{tensor} {got.shape}", count=size, total=size, first=(), got=0, expected=0)
-    wrong = got.astype(np.int64) != expected.astype(np.int64)
-    if not wrong.any():
-        return None
-    first = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return Difference(
-        tensor=tensor,
-        count=int(wrong.sum()),
-        total=wrong.size,
-        first=first,
-        got=int(got[first]),
-        expected=int(expected[first]),
-    )
-
-
 def compare_all(name: str, got: Mapping[str, np.ndarray], golden: Mapping[str, np.ndarray]) -> Check:
     """The check ``name``: every tensor of ``got`` equals the golden one of that name.
 
     A failed check tells the first tensor, in the order of computation, that differs.
     """
-    differences = [d for d in (compare(t, values, golden[t]) for t, values in got.items()) if d is not None]
+    differences = [d for d in (difference(t, values, golden[t]) for t, values in got.items()) if d is not None]
     if differences:
         more = f"; {len(differences) - 1} further tensors differ" if len(differences) > 1 else ""
         return Check(name=name, status="failed", detail=f"{differences[0]}{more}")

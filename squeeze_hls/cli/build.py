@@ -76,6 +76,7 @@ def build(
 
     if board is None and engine is None:
         raise click.UsageError("--board is missing; `squeeze-hls boards` lists them.")
+    terminal.every_stage = True
     options = pipeline.BuildOptions(
         source=Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration),
         board=board,

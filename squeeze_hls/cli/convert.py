@@ -49,6 +49,7 @@ def quantize(
     from squeeze_hls.quantize import export
     from squeeze_hls.source import Source, load
 
+    terminal.every_stage = True
     check_output_file(output)
     source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
     loaded = load(source, terminal)

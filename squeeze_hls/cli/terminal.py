@@ -22,6 +22,7 @@ from rich.text import Text
 
 from squeeze_hls.progress import Stage
 
+SLOW = 2.0  # seconds
 PIPE_WIDTH = 120  # columns of a table that goes to a file or another program
 
 
@@ -38,6 +39,7 @@ class Terminal:
         self.quiet = False
         self.verbose = False
         self.debug = False
+        self.every_stage = False  # show quick stages too
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
         self.out = Console(markup=False, highlight=False, emoji=False, width=width)
         self.err = Console(markup=False, highlight=False, emoji=False, stderr=True)
@@ -93,8 +95,10 @@ class Terminal:
                 yield stage
         else:
             yield stage
-        if not self.quiet and (not self.json_output or self.verbose):
-            line = f"{name:<10}{time.monotonic() - started:6.1f} s  {printable(stage.outcome)}"
+        seconds = time.monotonic() - started
+        wanted = self.verbose or (not self.json_output and (self.every_stage or seconds > SLOW))
+        if wanted and not self.quiet:
+            line = f"{name:<10}{seconds:6.1f} s  {printable(stage.outcome)}"
             (self.err if self.json_output else self.out).print(line.rstrip(), soft_wrap=True)
 
     def _progress(self) -> Progress:

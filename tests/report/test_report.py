@@ -16,7 +16,7 @@ from squeeze_hls.errors import MismatchError
 from squeeze_hls.plan import Plan, make_plan
 from squeeze_hls.report.build_report import Check, build_report, to_json
 from squeeze_hls.report.summary import summary
-from squeeze_hls.verify import check_executor, compare, compare_all, require_passed, run_executor
+from squeeze_hls.verify import check_executor, compare_all, require_passed, run_executor
 from tests.networks import random_network
 
 SEEDS = range(8)
@@ -113,13 +113,11 @@ def test_a_wrong_value_is_found() -> None:
     expected[tensor][2, 1, 0] ^= 1
     check = check_executor(plan, image, expected)
     assert check.status == "failed"
-    assert f"{tensor}: 1 of" in check.detail and "first at [2, 1, 0]" in check.detail
+    assert f"{tensor}: 1 of" in check.detail and "the first at [2, 1, 0]" in check.detail
     with pytest.raises(MismatchError, match="executor and golden model differ"):
         require_passed([check])
 
 
 def test_shapes_are_compared() -> None:
-    assert compare("t", np.zeros((2, 2)), np.zeros((2, 3))) is not None
-    assert compare("t", np.zeros(3, np.uint8), np.zeros(3, np.int64)) is None
     check = compare_all("csim", {"a": np.ones(2), "b": np.zeros(1), "c": np.ones(1)}, dict.fromkeys("abc", np.zeros(2)))
     assert check.status == "failed" and "2 further tensors differ" in check.detail
