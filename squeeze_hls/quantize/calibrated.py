@@ -1,0 +1,140 @@
+"""Float network -> integer network: post-training quantization on calibration pictures.
+
+Layer by layer in the order of computation: each convolution sees what the quantized network in front of
+it really gives, and is fitted to what the float network gives there, so that later layers make up for
+the errors of earlier ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.errors import InputError
+from squeeze_hls.ir import Conv, GlobalAverage, Graph, IntConv, IntNetwork, IntNode, node_inputs, verify_int_network
+from squeeze_hls.quantize import batch, integers, rounding, scales, statistics
+from squeeze_hls.quantize.folding import fold_preprocess
+
+Progress = Callable[[str, int, int], None]
+LEAST_FACTOR = 2.0**-14  # of the largest factor of a layer: shifts stay within 15 of each other
+BIAS_ROOM = 2**21  # of the 24-bit accumulator
+ROUNDS = 2  # of rounding and fitting the scale again
+
+
+def quantize(graph: Graph, images: np.ndarray, *, progress: Progress | None = None, seed: int = 0) -> IntNetwork:
+    """Quantize a float network to 6-bit weights and 8-bit activations.
+
+    ``images`` are u8 (N, H, W, 3) raw RGB calibration pictures of the network's input size.  The same
+    arguments give the same integers.  Raises InputError where the pictures do not fit, or a layer's
+    numbers cannot be held.
+    """
+    if images.dtype != np.uint8 or images.shape[1:] != graph.input_shape or not len(images):
+        raise InputError(f"{graph.name}: calibration pictures are {images.dtype} {images.shape}, not u8 (N, H, W, 3)")
+    folded, pad_value, notes = fold_preprocess(graph)
+    work = _Calibration(folded, images, np.array(pad_value, np.float32), np.random.default_rng(seed))
+    for index in range(len(folded.nodes)):
+        if progress:
+            progress("quantize", index, len(folded.nodes))
+        work.step(index)
+    network = IntNetwork(
+        name=graph.name,
+        input=graph.input,
+        input_shape=graph.input_shape,
+        nodes=tuple(work.nodes),
+        pad_value=pad_value,
+        scale=integers.tensor_scales(folded, work.groups, work.scale),
+        preprocess=folded.preprocess,
+        labels=graph.labels,
+        notes=notes,
+    )
+    verify_int_network(network)
+    return network
+
+
+class _Calibration:
+    """The float and the quantized network side by side, tensor by tensor."""
+
+    def __init__(self, graph: Graph, images: np.ndarray, border: np.ndarray, rng: np.random.Generator):
+        self.graph, self.border = graph, border
+        self.groups = integers.scale_groups(graph)
+        self.scale = scales.activation_scales(graph, images, border, self.groups, rng)
+        self.real: dict[str, np.ndarray] = {graph.input: images}  # what the float network gives
+        self.quantized: dict[str, np.ndarray] = {graph.input: images}  # integers of the quantized one
+        self.nodes: list[IntNode] = []
+        self.last_use = batch.last_use(graph)
+
+    def step(self, index: int) -> None:
+        """Quantize node ``index`` and compute both its outputs."""
+        node = self.graph.nodes[index]
+        sources = node_inputs(node)
+        if isinstance(node, Conv):
+            self.nodes.append(self._conv(node))
+        elif isinstance(node, GlobalAverage):
+            self.nodes.append(node)
+        else:
+            self.real[node.output] = batch.apply(node, [self.real[t] for t in sources])
+            self.quantized[node.output] = batch.apply(node, [self.quantized[t] for t in sources])
+            self.nodes.append(node)
+        for tensor in sources:
+            if self.last_use[tensor] == index:
+                del self.real[tensor], self.quantized[tensor]
+
+    def _conv(self, conv: Conv) -> IntConv:
+        wide = conv.output == integers.averaged(self.graph)
+        scale_in, scale_out = self.scale[self.groups[conv.input]], self.scale[self.groups[conv.output]]
+        border = self.border if conv.input == self.graph.input else 0.0
+        real, seen = self.real[conv.input], self.quantized[conv.input]
+        wanted = batch.conv_output(conv, real, border)
+        given = statistics.moments(
+            (x, wanted[part].reshape(len(x), -1) / np.float32(scale_in))
+            for part, x in batch.columns(conv, seen, border)
+        )
+        fitted, weight, scale = fit(conv, given, scale_in, scale_out)
+        result = integers.integer_conv(fitted, weight, scale, scale_in, scale_out, wide=wide)
+        self.real[conv.output] = np.maximum(wanted, 0, out=wanted)
+        self.quantized[conv.output] = requantized(result, batch.columns(conv, seen, border), wanted.shape)
+        return result
+
+
+def requantized(conv: IntConv, chunks: Iterator[tuple[slice, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
+    """What the integer convolution gives: u8 or u16 of ``shape``."""
+    result = np.empty(shape, np.uint16 if conv.wide else np.uint8)
+    matrix = conv.weight.reshape(len(conv.bias), -1).T.astype(np.float32)
+    for part, x in chunks:
+        accumulator = (x @ matrix).astype(np.int64) + conv.bias
+        result[part] = arith.requantize(accumulator, conv.multiplier, conv.shift, conv.top).reshape(-1, *shape[1:])
+    return result
+
+
+def fit(
+    conv: Conv, given: statistics.Moments, scale_in: float, scale_out: float
+) -> tuple[Conv, np.ndarray, np.ndarray]:
+    """Integer weights (O, kh, kw, I), their scales (O,), and ``conv`` with the bias that goes with them.
+
+    ``given`` is in units of the input's scale.
+    """
+    start = conv.weight.reshape(len(conv.bias), -1).astype(np.float64)
+    support = start != 0
+    target = statistics.best_weights(given, start, support)
+    least = least_scale(conv, target, scale_in, scale_out)
+    scale = scales.weight_scale(target, given.hessian, least)
+    for _ in range(ROUNDS):
+        chosen = rounding.round_weights(target, given.hessian, scale, support)
+        scale = np.maximum(scales.refit(chosen, target, given.hessian, scale), least)
+    scale = integers.as_float32(scale)
+    chosen = rounding.descend(chosen, target, given.hessian, scale, support)
+    bias = (given.mean_out - (chosen * scale[:, None]) @ given.mean_in) * scale_in
+    return replace(conv, bias=bias), chosen.reshape(conv.weight.shape), scale
+
+
+def least_scale(conv: Conv, target: np.ndarray, scale_in: float, scale_out: float) -> np.ndarray:
+    """Smallest weight scale (O,) at which the bias fits and the shifts of the layer stay together."""
+    reach = np.abs(target).max(axis=1) / arith.WEIGHT_MAX
+    least = np.maximum(np.abs(conv.bias) / (scale_in * BIAS_ROOM), 2.0**-22 * scale_out / scale_in)
+    largest = max(float(reach.max()), float(least.max()))
+    least = np.maximum(least, largest * LEAST_FACTOR)
+    usual = float(np.median(reach[reach > 0])) if (reach > 0).any() else scale_out / scale_in / 256
+    return np.where(reach > 0, least, np.maximum(least, usual))

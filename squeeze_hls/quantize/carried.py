@@ -1,0 +1,105 @@
+"""Networks that came quantized (QONNX, QDQ): their own scales to integers, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.errors import InputError
+from squeeze_hls.ir import Conv, Graph, IntNetwork, IntNode, verify_int_network
+from squeeze_hls.quantize import integers, rounding, scales
+from squeeze_hls.quantize.folding import fold_preprocess
+
+
+def is_quantized(graph: Graph) -> bool:
+    """Whether weights of the network came with scales."""
+    return any(node.weight_scale is not None for node in graph.nodes if isinstance(node, Conv))
+
+
+def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int = 0) -> IntNetwork:
+    """The integers of a network that came with scales for weights and activations.
+
+    Weights, biases and scales are taken as they are.  Where the last convolution has no activation scale
+    it gets one at which it cannot saturate.  Other missing activation scales are chosen on the calibration
+    pictures ``images``, u8 (N, H, W, 3) RGB; without them InputError says so.
+    """
+    folded, pad_value, notes = fold_preprocess(graph)
+    folded, more = _round_first(folded)
+    groups = integers.scale_groups(folded)
+    scale = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
+    nodes: list[IntNode] = []
+    for node in folded.nodes:
+        if isinstance(node, Conv):
+            step = integers.as_float32(_own_scale(node))
+            weight = np.rint(node.weight.astype(np.float64) / step[:, None, None, None])
+            source, target = (scale[groups[t]] for t in (node.input, node.output))
+            wide = node.output == integers.averaged(folded)
+            nodes.append(integers.integer_conv(node, weight, step, source, target, wide=wide))
+        else:
+            nodes.append(node)
+    network = IntNetwork(
+        name=graph.name,
+        input=graph.input,
+        input_shape=graph.input_shape,
+        nodes=tuple(nodes),
+        pad_value=pad_value,
+        scale=integers.tensor_scales(folded, groups, scale),
+        preprocess=folded.preprocess,
+        labels=graph.labels,
+        notes=notes + more,
+    )
+    verify_int_network(network)
+    return network
+
+
+def _own_scale(conv: Conv) -> np.ndarray:
+    if conv.weight_scale is None:
+        raise InputError(f"{conv.name}: its weights are not quantized, others are. Quantize all weights, or none.")
+    return conv.weight_scale
+
+
+def _round_first(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+    """Give the first convolution integers again where folding the preprocessing took them.
+
+    That happens where the three colours have different factors (torchvision's standard deviations).
+    """
+    first = next(node for node in graph.nodes if isinstance(node, Conv))
+    rest = [node for node in graph.nodes if isinstance(node, Conv) and node is not first]
+    if first.weight_scale is not None or not all(node.weight_scale is not None for node in rest):
+        return graph, ()
+    flat = first.weight.reshape(len(first.bias), -1).astype(np.float64)
+    step = integers.as_float32(scales.weight_scale(flat, np.eye(flat.shape[1]), np.full(len(flat), 1e-12)))
+    rounded = (rounding.to_grid(flat / step[:, None]) * step[:, None]).reshape(first.weight.shape)
+    off = np.abs(rounded - first.weight).max() / np.abs(first.weight).max()
+    note = f"{first.name}: its weights were rounded again after folding the colours' factors in, by up to {off:.1%}."
+    folded = replace(first, weight=rounded.astype(np.float32), weight_scale=step)
+    return replace(graph, nodes=tuple(folded if n is first else n for n in graph.nodes)), (note,)
+
+
+def _group_scales(
+    graph: Graph, groups: dict[str, str], images: np.ndarray | None, border: np.ndarray, seed: int
+) -> dict[str, float]:
+    """The scale of each group of tensors that share one."""
+    known = {groups[graph.input]: 1.0}
+    known |= {groups[t]: float(np.float32(s)) for t, s in graph.activation_scale.items() if t != graph.input}
+    convs = [node for node in graph.nodes if isinstance(node, Conv)]
+    for conv in convs:
+        if conv.output == integers.averaged(graph) and groups[conv.output] not in known:
+            known[groups[conv.output]] = _safe_scale(conv, known.get(groups[conv.input], 1.0))
+    missing = [conv.output for conv in convs if groups[conv.output] not in known]
+    if not missing:
+        return known
+    if images is None:
+        raise InputError(
+            f"{graph.name}: the model has no activation scale for '{missing[0]}' ({len(missing)} in all). "
+            "Give calibration pictures, or export the model with quantized activations."
+        )
+    return scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed)) | known
+
+
+def _safe_scale(conv: Conv, scale_in: float) -> float:
+    """The u16 scale at which no input saturates the convolution."""
+    reach = np.abs(conv.weight.astype(np.float64)).sum(axis=(1, 2, 3)) * scale_in * arith.ACTIVATION_MAX
+    return float(np.float32(max(float((reach + np.abs(conv.bias)).max()), 1e-6) / arith.WIDE_MAX))

@@ -1,0 +1,161 @@
+"""Integer networks back to ONNX: QDQ and QONNX.
+
+Both carry scales as float32 and say the same in the two dialects: weights are ``integers * scale`` per
+output channel, biases float32 multiples of ``scale_in * weight_scale``, every convolution's output is
+clamped and rounded to its scale.  The input is raw RGB pixels 0..255, float32 NCHW, minus ``pad_value``
+(0, 0, 0 unless the first convolution pads), and the metadata say so.  Reading the model back gives the
+same integers: they are recomputed from the same float32 numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from squeeze_hls import __version__, arith
+from squeeze_hls.frontend import LABELS_KEY, PREPROCESS_KEY, labels_to_json, preprocess_to_json
+from squeeze_hls.ir import Add, Concat, GlobalAverage, IntConv, IntNetwork, MaxPool
+from squeeze_hls.quantize.integers import as_float32
+
+OPSET = 21  # the first whose QuantizeLinear writes uint16
+IR_VERSION = 10
+QONNX_DOMAIN = "qonnx.custom_op.general"
+FORMATS = ("qdq", "qonnx")
+
+
+def to_onnx(network: IntNetwork, format: str = "qdq") -> bytes:
+    """The network as a serialized ONNX model; the same network always gives the same bytes.
+
+    ``format`` is ``qdq`` (int8 weights, QuantizeLinear and DequantizeLinear) or ``qonnx`` (Quant nodes).
+    The output is the float logits (1, classes).
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format is one of {FORMATS}, not {format!r}")
+    writer = _Writer(network, format)
+    for node in network.nodes:
+        writer.write(node)
+    height, width, channels = network.input_shape
+    graph = helper.make_graph(
+        writer.nodes,
+        network.name,
+        [helper.make_tensor_value_info(network.input, TensorProto.FLOAT, [1, channels, height, width])],
+        [helper.make_tensor_value_info(writer.result, TensorProto.FLOAT, [1, network.classes])],
+        list(writer.initializers.values()),
+    )
+    domains = [helper.make_opsetid("", OPSET)] + [helper.make_opsetid(QONNX_DOMAIN, 1)] * (format == "qonnx")
+    model = helper.make_model(
+        graph, opset_imports=domains, ir_version=IR_VERSION, producer_name="squeeze-hls", producer_version=__version__
+    )
+    entries = {PREPROCESS_KEY: preprocess_to_json(network.preprocess)}
+    if network.labels:
+        entries[LABELS_KEY] = labels_to_json(network.labels)
+    helper.set_model_props(model, entries)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def weight_scale(conv: IntConv, scale_in: float, scale_out: float) -> np.ndarray:
+    """Weight scales, float32-exact float64 (O,), that multiplier and shift imply.
+
+    float32 is 2**7 times finer than the multiplier, so the same multiplier comes back from them.
+    """
+    factor = conv.multiplier.astype(np.float64) * np.exp2(-conv.shift.astype(np.float64))
+    return as_float32(factor * scale_out / scale_in)
+
+
+class _Writer:
+    """Nodes and initializers, in the order in which they are written."""
+
+    def __init__(self, network: IntNetwork, format: str):
+        self.network, self.format = network, format
+        self.tensors = frozenset(network.shapes)
+        self.scale = {t: float(np.float32(network.scale.get(t, 1.0))) for t in self.tensors}
+        self.result = self._own(f"{network.nodes[-1].output}/logits")
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+
+    def write(self, node: IntConv | MaxPool | Concat | Add | GlobalAverage) -> None:
+        if isinstance(node, IntConv):
+            self._conv(node)
+        elif isinstance(node, MaxPool):
+            size, step = [node.kernel] * 2, [node.stride] * 2
+            self._node(
+                "MaxPool", [node.input], node.output, node.name,
+                kernel_shape=size, strides=step, ceil_mode=int(node.ceil),
+            )  # fmt: skip
+        elif isinstance(node, Concat):
+            self._node("Concat", list(node.inputs), node.output, node.name, axis=1)
+        elif isinstance(node, Add):
+            total = self._own(f"{node.output}/sum")
+            self._node("Add", list(node.inputs), total, node.name)
+            self._quantizer(total, node.output, self.scale[node.output], arith.ACTIVATION_MAX)
+        else:
+            self._node("GlobalAveragePool", [node.input], node.output, node.name)
+            self._node("Flatten", [node.output], self.result, f"{node.name}/flatten", axis=1)
+
+    def _conv(self, conv: IntConv) -> None:
+        scale_in, scale_out = self.scale[conv.input], self.scale[conv.output]
+        scale = weight_scale(conv, scale_in, scale_out)
+        bias = conv.bias.astype(np.float64)
+        if conv.input == self.network.input:  # the exported input is pixel - pad_value
+            bias += (conv.weight.astype(np.int64) * np.array(self.network.pad_value)).sum(axis=(1, 2, 3))
+        name, pads = conv.output, conv.pads
+        kernel = np.ascontiguousarray(conv.weight.transpose(0, 3, 1, 2))
+        weight = self._weight(name, kernel, scale.astype(np.float32))
+        offset = self._put(self._own(f"{name}/bias"), (bias * (scale_in * scale)).astype(np.float32))
+        sums, positive = self._own(f"{name}/conv"), self._own(f"{name}/relu")
+        self._node(
+            "Conv", [conv.input, weight, offset], sums, conv.name,
+            kernel_shape=list(conv.kernel), strides=[conv.stride] * 2,
+            pads=[pads.top, pads.left, pads.bottom, pads.right],
+        )  # fmt: skip
+        self._node("Relu", [sums], positive, f"{conv.name}/relu")
+        self._quantizer(positive, name, scale_out, conv.top)
+
+    def _weight(self, name: str, kernel: np.ndarray, scale: np.ndarray) -> str:
+        """The tensor of real weights (O, I, kh, kw)."""
+        real = self._own(f"{name}/weight/real")
+        if self.format == "qdq":
+            stored = self._put(self._own(f"{name}/weight"), kernel.astype(np.int8))
+            steps = self._put(self._own(f"{name}/weight_scale"), scale)
+            self._node("DequantizeLinear", [stored, steps], real, f"{name}/weight/dequantize", axis=0)
+            return real
+        scale = scale[:, None, None, None]
+        stored = self._put(self._own(f"{name}/weight"), kernel.astype(np.float32) * scale)
+        self._quant(stored, self._put(self._own(f"{name}/weight_scale"), scale), real, arith.WEIGHT_BITS, signed=1)
+        return real
+
+    def _quantizer(self, source: str, target: str, scale: float, top: int) -> None:
+        step = self._put(self._own(f"{target}/scale"), np.array(scale, np.float32))
+        if self.format == "qonnx":
+            self._quant(source, step, target, top.bit_length(), signed=0)
+            return
+        kind = np.uint16 if top > arith.ACTIVATION_MAX else np.uint8
+        zero = self._put(self._own(f"zero_{np.dtype(kind).name}"), np.array(0, kind))
+        steps = self._own(f"{target}/steps")
+        self._node("QuantizeLinear", [source, step, zero], steps, f"{target}/quantize")
+        self._node("DequantizeLinear", [steps, step, zero], target, f"{target}/dequantize")
+
+    def _quant(self, source: str, scale: str, target: str, bits: int, *, signed: int) -> None:
+        zero = self._put(self._own("zero"), np.array(0, np.float32))
+        width = self._put(self._own(f"bits_{bits}"), np.array(bits, np.float32))
+        self._node(
+            "Quant", [source, scale, zero, width], target, f"{target}/quant",
+            domain=QONNX_DOMAIN, signed=signed, narrow=0, rounding_mode="ROUND",
+        )  # fmt: skip
+
+    def _own(self, name: str) -> str:
+        """``name``, changed where the network has a tensor of that name."""
+        while name in self.tensors:
+            name += "~"
+        return name
+
+    def _node(self, kind: str, inputs: list[str], output: str, name: str, **attributes: object) -> None:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))  # type: ignore[arg-type]
+
+    def _put(self, name: str, values: np.ndarray) -> str:
+        self.initializers.setdefault(
+            name, numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name)
+        )
+        return name

@@ -1,0 +1,87 @@
+"""Real scales to the integers of ``ir.IntNetwork``, the same way for every quantizer.
+
+Scales are float32 numbers, as ONNX files store them, and all arithmetic on them is float64, so that a
+network that is exported and read back gets the same multipliers and shifts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.errors import InputError
+from squeeze_hls.ir import Add, Concat, Conv, Graph, IntConv, MaxPool, node_inputs
+
+BIAS_MAX = arith.ACCUMULATOR_MAX
+
+
+def scale_groups(graph: Graph) -> dict[str, str]:
+    """For each tensor a representative of those that must share its activation scale.
+
+    Pooling, concatenation and addition hand integers on, so their inputs and outputs share one.
+    """
+    parent: dict[str, str] = {}
+
+    def find(tensor: str) -> str:
+        while (above := parent.setdefault(tensor, tensor)) != tensor:
+            tensor = above
+        return tensor
+
+    for node in graph.nodes:
+        find(node.output)
+        if isinstance(node, (MaxPool, Concat, Add)):
+            for tensor in node_inputs(node):
+                parent[find(tensor)] = find(node.output)
+    return {tensor: find(tensor) for tensor in (graph.input, *(n.output for n in graph.nodes))}
+
+
+def as_float32(scale: np.ndarray | float) -> np.ndarray:
+    """Round scales to what a float32 holds, in float64."""
+    return np.asarray(scale, np.float64).astype(np.float32).astype(np.float64)
+
+
+def integer_conv(
+    conv: Conv, weight: np.ndarray, weight_scale: np.ndarray, scale_in: float, scale_out: float, *, wide: bool
+) -> IntConv:
+    """The integer convolution of float weights' integers.
+
+    ``weight`` is integer (O, kh, kw, I), ``weight_scale`` float64 (O,); the bias is ``conv.bias`` in units
+    of ``scale_in * weight_scale``.  Raises InputError where a bias, a multiplier or a shift cannot be had.
+    """
+    unit = scale_in * weight_scale
+    bias = np.rint(np.asarray(conv.bias, np.float64) / unit)
+    worst = int(np.abs(bias).argmax())
+    if abs(bias[worst]) > BIAS_MAX:
+        raise InputError(
+            f"{conv.name}: the bias of output channel {worst} is {bias[worst]:.0f} steps, more than 24 bits hold. "
+            "Quantize with a larger weight scale for this channel."
+        )
+    try:
+        pairs = [arith.multiplier_and_shift(float(u)) for u in unit / scale_out]
+    except ValueError as error:
+        raise InputError(f"{conv.name}: {error}. The scales of weights and activations do not fit.") from error
+    return IntConv(
+        name=conv.name,
+        input=conv.input,
+        output=conv.output,
+        weight=weight.astype(np.int8),
+        bias=bias.astype(np.int32),
+        multiplier=np.array([m for m, _ in pairs], np.int32),
+        shift=np.array([s for _, s in pairs], np.int32),
+        stride=conv.stride,
+        pads=conv.pads,
+        wide=wide,
+    )
+
+
+def averaged(graph: Graph) -> str:
+    """The tensor that the last node averages: the one that is u16."""
+    return node_inputs(graph.nodes[-1])[0]
+
+
+def tensor_scales(graph: Graph, groups: dict[str, str], scale: dict[str, float]) -> dict[str, float]:
+    """The scale of every tensor, from those of the groups; the logits are sums over the averaged pixels."""
+    height, width, _ = graph.shapes[averaged(graph)]
+    logits = graph.nodes[-1].output
+    result = {tensor: scale[group] for tensor, group in groups.items() if tensor != logits}
+    return result | {logits: scale[groups[averaged(graph)]] / (height * width)}

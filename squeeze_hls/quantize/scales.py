@@ -1,0 +1,79 @@
+"""Scales of activations and weights that minimise the error on calibration pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.ir import Conv, Graph
+from squeeze_hls.quantize import batch, integers, rounding
+
+CLIPS = np.linspace(0.3, 1.0, 36)  # candidates, of the largest activation
+SHRINKS = np.linspace(0.45, 1.05, 31)  # candidates, of the scale at which the largest weight fits
+SAMPLE = 400_000  # values of each tensor
+BATCH = 4  # pictures
+WIDE_HEADROOM = 4.0
+
+
+def activation_scales(
+    graph: Graph, images: np.ndarray, border: np.ndarray, groups: dict[str, str], rng: np.random.Generator
+) -> dict[str, float]:
+    """Scale of each group of tensors that share one; the picture's is 1.
+
+    Runs the float network on the pictures, a few at a time, and keeps a sample of every convolution's
+    outputs.
+    """
+    samples: dict[str, list[np.ndarray]] = {}
+    largest: dict[str, float] = {}
+    keep = max(1, SAMPLE // len(images))
+    for start in range(0, len(images), BATCH):
+        tensors = batch.run(graph, images[start : start + BATCH], border)
+        for node in graph.nodes:
+            if isinstance(node, Conv):
+                flat, group = tensors[node.output].reshape(-1), groups[node.output]
+                samples.setdefault(group, []).append(flat[rng.integers(0, flat.size, keep * BATCH)])
+                largest[group] = max(largest.get(group, 0.0), float(flat.max()))
+    result = {groups[graph.input]: 1.0}
+    for group, parts in samples.items():
+        if group == groups[integers.averaged(graph)]:
+            chosen = max(largest[group], 1e-6) * WIDE_HEADROOM / arith.WIDE_MAX
+        else:
+            chosen = activation_scale(np.concatenate(parts), largest[group])
+        result[group] = float(np.float32(chosen))
+    return result
+
+
+def activation_scale(sample: np.ndarray, largest: float) -> float:
+    """u8 scale with the least squared error of rounding and clipping a non-negative ``sample``."""
+    if largest <= 0:
+        return 1.0
+    sample = sample[sample > 0].astype(np.float32)
+    errors = []
+    for clip in CLIPS:
+        scale = np.float32(clip * largest / arith.ACTIVATION_MAX)
+        errors.append(np.square(np.minimum(np.rint(sample / scale), arith.ACTIVATION_MAX) * scale - sample).sum())
+    return float(CLIPS[int(np.argmin(errors))] * largest / arith.ACTIVATION_MAX)
+
+
+def weight_scale(target: np.ndarray, hessian: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Scale per row of ``target`` (O, K) with the least error of plain rounding, weighted by the Hessian.
+
+    No scale is below ``least`` (O,); a row of zeros gets that.
+    """
+    reach = np.maximum(target.max(axis=1) / arith.WEIGHT_MAX, -target.min(axis=1) / -arith.WEIGHT_MIN)
+    best, lowest = np.maximum(reach, least), np.full(len(target), np.inf)
+    for shrink in SHRINKS:
+        scale = np.maximum(shrink * reach, least)
+        integers = rounding.to_grid(target / scale[:, None])
+        err = rounding.error(integers, target, np.diag(np.diag(hessian)), scale)
+        better = err < lowest
+        best, lowest = np.where(better, scale, best), np.where(better, err, lowest)
+    return best
+
+
+def refit(integers: np.ndarray, target: np.ndarray, hessian: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The scale (O,) that suits given integers best; rows where there is none keep ``scale``."""
+    seen = integers @ hessian
+    square, cross = (seen * integers).sum(axis=1), (seen * target).sum(axis=1)
+    good = (square > 0) & (cross > 0)
+    return np.where(good, cross / np.where(good, square, 1), scale)
