@@ -71,6 +71,9 @@ def check_out_dir(out_dir: Path) -> None:
     if out_dir.is_symlink():
         raise InputError(f"{out_dir}: is a symbolic link; name the folder itself with --out")
     if not out_dir.exists():
+        parent = next(p for p in out_dir.absolute().parents if p.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise InputError(f"{out_dir}: cannot be made, {parent} is not a writable folder; choose another --out")
         return
     if not out_dir.is_dir():
         raise InputError(f"{out_dir}: exists and is not a folder; choose another --out")

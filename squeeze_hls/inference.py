@@ -43,13 +43,15 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
         return _integer(build.network(), on, lambda: (build.engine, build.program, build.store))
     if on == "onnxruntime":
         return _onnxruntime(source, listener)
+    from squeeze_hls.board import load_board
+
+    target = load_board(board)
     network = load(source, listener).network
 
     def planned() -> Any:
-        from squeeze_hls.board import load_board
         from squeeze_hls.plan import make_plan
 
-        plan = make_plan(network, load_board(board))
+        plan = make_plan(network, target)
         return plan.engine, plan.program_bin, plan.weights_bin
 
     return _integer(network, on, planned)
@@ -156,26 +158,24 @@ class Score:
     images: int
 
 
-def run(classify: Classifier, files: Sequence[Path], top: int, listener: Listener) -> Results:
-    """Classify single picture files."""
-    images = [pictures.prepare(pictures.read(file), classify.input_shape, classify.preprocess) for file in files]
+def run(classify: Classifier, images: Sequence[tuple[Path, np.ndarray]], top: int, listener: Listener) -> Results:
+    """Classify single pictures: their files, and their pixels as u8 (H, W, 3) of any size."""
     results, logits = [], []
     with listener.stage("run") as stage:
-        for number, (file, image) in enumerate(zip(files, images, strict=True)):
-            stage.progress(number, len(files), file.name)
-            values = classify.logits(image)
+        for number, (file, picture) in enumerate(images):
+            stage.progress(number, len(images), file.name)
+            values = classify.logits(pictures.prepare(picture, classify.input_shape, classify.preprocess))
             logits.append(values)
             guesses = classify.top_k(values, top)
             results.append(
                 {"file": str(file), "top": [{"index": i, "name": n, "probability": p} for i, n, p in guesses]}
             )
-        stage.outcome = f"{len(files)} pictures on {classify.on}"
+        stage.outcome = f"{len(images)} pictures on {classify.on}"
     return Results(pictures=results, logits=np.stack(logits))
 
 
-def evaluate(classify: Classifier, images: Path, listener: Listener) -> Score:
-    """Classify a folder or an ``.npz`` set and count what is right."""
-    chosen = pictures.load(images)
+def evaluate(classify: Classifier, chosen: pictures.PictureSet, listener: Listener) -> Score:
+    """Classify all pictures of a set and count what is right."""
     ranked = []
     with listener.stage("evaluate") as stage:
         for number, picture in enumerate(chosen):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from squeeze_hls.ir import Graph, IntNetwork
 from squeeze_hls.progress import Listener
+
+if TYPE_CHECKING:
+    from squeeze_hls.pictures import PictureSet
 
 MAX_CALIBRATION = 1_000  # pictures
 
@@ -35,13 +37,14 @@ class Loaded:
 
 def load(source: Source, listener: Listener) -> Loaded:
     """Read a model and, where it is a float one, quantize it."""
+    calibration = _calibration_set(source.calibration, listener)
     with listener.stage("load") as stage:
         graph, sha256 = read(source, listener)
         height, width, _ = graph.input_shape
         stage.outcome = (
             f"{graph.name}, {height} x {width}, {sum(hasattr(n, 'weight') for n in graph.nodes)} convolutions"
         )
-    network, quantized = to_network(graph, source, listener)
+    network, quantized = to_network(graph, calibration, listener)
     return Loaded(graph=graph, network=network, sha256=sha256, quantized=quantized)
 
 
@@ -55,32 +58,30 @@ def read(source: Source, listener: Listener) -> tuple[Graph, str]:
     return graph, frontend.model_sha256(model)
 
 
-def to_network(graph: Graph, source: Source, listener: Listener) -> tuple[IntNetwork, bool]:
+def to_network(graph: Graph, calibration: PictureSet | None, listener: Listener) -> tuple[IntNetwork, bool]:
     """Integers of a graph, and whether they had to be found by quantizing a float model."""
-    from squeeze_hls.quantize.calibrated import quantize
-    from squeeze_hls.quantize.carried import from_quantized, is_quantized
+    from squeeze_hls.pictures import stack
+    from squeeze_hls.quantize import is_quantized, to_int
 
+    images = stack(calibration, graph.input_shape, graph.preprocess) if calibration else None
     if is_quantized(graph):
-        return from_quantized(graph), False
+        return to_int(graph, images), False
+    if images is None:
+        listener.note(f"{graph.name} is a float model, quantized on built-in pictures; --calibration names better ones")
     with listener.stage("quantize") as stage:
-        images = calibration_images(graph, source, listener)
-        network = quantize(graph, images, progress=lambda detail, done, total: stage.progress(done, total, detail))
-        stage.outcome = f"6-bit weights, 8-bit activations, on {len(images)} pictures"
+        network = to_int(graph, images, progress=lambda detail, done, total: stage.progress(done, total, detail))
+        on = "the built-in pictures" if images is None else f"{len(images)} pictures"
+        stage.outcome = f"6-bit weights, 8-bit activations, on {on}"
     return network, True
 
 
-def calibration_images(graph: Graph, source: Source, listener: Listener) -> np.ndarray:
-    """The pictures that a float model is quantized on, u8 (N, H, W, 3)."""
-    from squeeze_hls import pictures
+def _calibration_set(path: Path | None, listener: Listener) -> PictureSet | None:
+    from squeeze_hls.pictures import load as load_pictures
 
-    if source.calibration is None:
-        listener.note(
-            f"{graph.name} is a float model; it is quantized on the built-in pictures (--calibration DIR|FILE.npz)"
-        )
-        chosen = pictures.builtin()
-    else:
-        chosen = pictures.load(source.calibration)
+    if path is None:
+        return None
+    chosen = load_pictures(path)
     if len(chosen) > MAX_CALIBRATION:
         listener.note(f"{len(chosen)} calibration pictures: the first {MAX_CALIBRATION} are used")
         chosen = chosen[:MAX_CALIBRATION]
-    return pictures.stack(chosen, graph.input_shape, graph.preprocess)
+    return chosen

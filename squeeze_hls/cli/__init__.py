@@ -40,10 +40,11 @@ def run(arguments: Sequence[str]) -> int:
     if "--debug" not in arguments:
         warnings.simplefilter("ignore")
     try:
-        code = cli.main(list(arguments), prog_name="squeeze-hls", standalone_mode=False, obj=terminal)
+        with cli.make_context("squeeze-hls", list(arguments), obj=terminal) as context:
+            cli.invoke(context)
         terminal.release()
         sys.stdout.flush()
-        return int(code or 0)
+        return 0
     except BaseException as error:
         return _report(error, terminal)
 
@@ -51,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
 def _report(error: BaseException, terminal: Terminal) -> int:
     """Tell the user what went wrong in one line; returns the exit code."""
     code, text = _describe(error)
-    if terminal.debug and not isinstance(error, SystemExit):
+    if terminal.debug and not isinstance(error, (SystemExit, click.exceptions.Exit)):
         traceback.print_exception(error, file=sys.stderr)
     with contextlib.suppress(OSError):
         if text:
@@ -62,6 +63,8 @@ def _report(error: BaseException, terminal: Terminal) -> int:
 
 def _describe(error: BaseException) -> tuple[int, str]:
     """Exit code and message of anything that can be raised; an empty message is not shown."""
+    if isinstance(error, click.exceptions.Exit):  # --help and --version
+        return error.exit_code, ""
     if isinstance(error, SystemExit):
         return (error.code if isinstance(error.code, int) else USAGE), ""
     if isinstance(error, (KeyboardInterrupt, click.Abort)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -14,6 +15,12 @@ from squeeze_hls.cli.options import (
     pass_terminal,
 )
 from squeeze_hls.cli.terminal import Terminal
+
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no clock.")
+    return value
 
 
 @click.command()
@@ -39,7 +46,9 @@ from squeeze_hls.cli.terminal import Terminal
     show_default=True,
     help="Keep the weights on chip, or stream them for every picture.",
 )
-@click.option("--clock", metavar="MHZ", type=click.FloatRange(1, 1000), help="Clock  [default: the board's]")
+@click.option(
+    "--clock", metavar="MHZ", type=click.FloatRange(1, 1000), callback=_finite, help="Clock  [default: the board's]"
+)
 @click.option("--image", metavar="FILE", type=Existing, help="Picture used for verification  [default: a built-in one]")
 @click.option(
     "--engine",

@@ -46,15 +46,16 @@ def run(
     calibration: Path | None,
 ) -> None:
     """Classify pictures: image files, or uint8 (H, W, 3) .npy arrays."""
-    from squeeze_hls import inference
+    from squeeze_hls import inference, pictures
     from squeeze_hls.bundle import check_output_file, write_array
     from squeeze_hls.source import Source
 
     if logits:
         check_output_file(logits)
+    chosen = [(path, pictures.read(path)) for path in images]
     source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
     classifier = inference.classifier(source, on, board, terminal)
-    results = inference.run(classifier, images, top, terminal)
+    results = inference.run(classifier, chosen, top, terminal)
     if logits:
         write_array(results.logits, logits)
     view = table("picture", "", "class", right=("",))
@@ -88,15 +89,16 @@ def evaluate(
     calibration: Path | None,
 ) -> None:
     """Measure top-1 and top-5 accuracy over many pictures."""
-    from squeeze_hls import inference
+    from squeeze_hls import inference, pictures
     from squeeze_hls.bundle import check_output_file, write_array
     from squeeze_hls.source import Source
 
     if predictions:
         check_output_file(predictions)
+    chosen = pictures.load(images)
     source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
     classifier = inference.classifier(source, on, board, terminal)
-    score = inference.evaluate(classifier, images, terminal)
+    score = inference.evaluate(classifier, chosen, terminal)
     if predictions:
         write_array(score.predictions, predictions)
     if score.top1 is None or score.top5 is None:

@@ -1,0 +1,88 @@
+"""The command line, called in process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squeeze_hls import cli
+
+DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Exit code and output of one command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object of ``--json``."""
+        return json.loads(self.out)
+
+    def refused(self, code: int, *words: str) -> Result:
+        """Assert one line of error with ``words`` in it, and nothing else."""
+        assert self.code == code, self
+        assert self.err.startswith("error: ") and self.err.count("\n") == 1 and self.err.endswith("\n"), self.err
+        assert "Traceback" not in self.err
+        assert self.err.strip().isprintable(), self.err
+        assert self.out == "", self.out
+        for word in words:
+            assert word in self.err, self.err
+        return self
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def run(here: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs ``squeeze-hls`` with the given arguments in an empty folder."""
+
+    def call(*arguments: object) -> Result:
+        capfd.readouterr()
+        code = cli.run([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def digits() -> Path:
+    """A small float SqueezeNet with 10 classes, pictures and labels."""
+    return DIGITS
+
+
+@pytest.fixture(scope="session")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network quantized."""
+    path = tmp_path_factory.mktemp("model") / "digits.onnx"
+    code = cli.run(
+        ["quantize", str(DIGITS / "digits.onnx"), "--calibration", str(DIGITS / "calibration"), "-q",
+         "--labels", str(DIGITS / "labels.txt"), "--preprocess", "torchvision", "-o", str(path)]
+    )  # fmt: skip
+    assert code == 0
+    return path
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below ``folder``."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
