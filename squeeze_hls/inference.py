@@ -81,10 +81,15 @@ def _golden(network: IntNetwork) -> Compute:
 def _executor(engine: Any, program: bytes, store: bytes) -> Compute:
     from squeeze_hls.plan.executor import Executor
 
-    try:
-        return Executor(engine, program, store).run
-    except (IndexError, ValueError) as error:
-        raise InputError(f"the program is not one that this version wrote ({error}); build again") from error
+    executor = Executor(engine, program, store)
+
+    def compute(image: np.ndarray) -> np.ndarray:
+        try:
+            return executor.run(image)
+        except (IndexError, ValueError) as error:  # a program that nobody planned
+            raise InputError(f"the program leaves its memories ({error}); build again") from error
+
+    return compute
 
 
 def _csim(engine: Any, program: bytes, store: bytes) -> Compute:
