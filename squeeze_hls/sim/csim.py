@@ -69,16 +69,15 @@ class Result:
 
 
 class CSim:
-    """A compiled engine.  ``options`` are further compiler flags, such as ``-DSQUEEZE_COUNT_PORTS``.
+    """A compiled engine.  ``options`` are further compiler flags, such as ``-DSQUEEZE_COUNT_PORTS`` (every
+    memory is read and written once a cycle at most) or ``-DSQUEEZE_EXACT_WIDTHS`` (hardware's widths in the array).
 
     Raises MissingToolError without compiler or headers, ToolFailedError where they fail.
     """
 
-    def __init__(
-        self, engine: EngineConfig, build_dir: Path, *, packed: bool = True, options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, engine: EngineConfig, build_dir: Path, *, options: Sequence[str] = ()) -> None:
         self.engine = engine
-        flags = [*FLAGS, *options, *([] if packed else ["-DSQUEEZE_PLAIN_MAC"])]
+        flags = [*FLAGS, *options]
         self.binary = compile_program(HLS_SOURCES / "csim.cpp", {"config.hpp": config_header(engine)}, flags, build_dir)
 
     def run(self, script: Sequence[Transfer | Start], *, trace: bool = False, timeout: float = 600) -> list[Result]:
