@@ -92,7 +92,7 @@ class _Calibration:
             (x, wanted[part].reshape(len(x), -1) / np.float32(scale_in))
             for part, x in batch.columns(conv, seen, border)
         )
-        fitted, weight, scale = fit(conv, given, scale_in, scale_out)
+        fitted, weight, scale = fit(conv, given, scale_in, scale_out, wide=wide)
         result = integers.integer_conv(fitted, weight, scale, scale_in, scale_out, wide=wide)
         self.real[conv.output] = np.maximum(wanted, 0, out=wanted)
         self.quantized[conv.output] = requantized(result, batch.columns(conv, seen, border), wanted.shape)
@@ -110,7 +110,7 @@ def requantized(conv: IntConv, chunks: Iterator[tuple[slice, np.ndarray]], shape
 
 
 def fit(
-    conv: Conv, given: statistics.Moments, scale_in: float, scale_out: float
+    conv: Conv, given: statistics.Moments, scale_in: float, scale_out: float, *, wide: bool
 ) -> tuple[Conv, np.ndarray, np.ndarray]:
     """Integer weights (O, kh, kw, I), their scales (O,), and ``conv`` with the bias that goes with them.
 
@@ -120,11 +120,11 @@ def fit(
     support = start != 0
     target = statistics.best_weights(given, start, support)
     least = least_scale(conv, target, scale_in, scale_out)
-    scale = scales.weight_scale(target, given.hessian, least)
+    scale = integers.on_lattice(scales.weight_scale(target, given.hessian, least), scale_in, scale_out, wide=wide)
     for _ in range(ROUNDS):
         chosen = rounding.round_weights(target, given.hessian, scale, support)
         scale = np.maximum(scales.refit(chosen, target, given.hessian, scale), least)
-    scale = integers.as_float32(scale)
+        scale = integers.on_lattice(scale, scale_in, scale_out, wide=wide)
     chosen = rounding.descend(chosen, target, given.hessian, scale, support)
     bias = (given.mean_out - (chosen * scale[:, None]) @ given.mean_in) * scale_in
     return replace(conv, bias=bias), chosen.reshape(conv.weight.shape), scale
