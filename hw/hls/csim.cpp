@@ -48,16 +48,16 @@ static void push_beats(FILE* script, squeeze::Stream& stream, uint32_t count) {
     }
 }
 
-static void start(squeeze::Ports& ports, FILE* results) {
-    const squeeze::Error error = squeeze::run_packet(memories, loaded, state, ports);
+static void start(squeeze::Stream& in, squeeze::Stream& out, squeeze::Stream& weights, FILE* results) {
+    const squeeze::Error error = squeeze::run_packet(memories, loaded, state, in, out, weights);
     const squeeze::Counters& c = state.counters;
     const size_t record = 8 + squeeze::CIN;
     const uint32_t traced = squeeze::trace_file() ? uint32_t(ftell(squeeze::trace_file()) / record) : 0;
-    const uint32_t beats = uint32_t(ports.out.size());
+    const uint32_t beats = uint32_t(out.size());
     write_words(results, {uint32_t(error), c.frames, c.cycles, c.busy, c.stall_weights, c.stall_input,
                           c.stall_output, traced, beats});
-    while (!ports.out.empty()) {
-        const squeeze::Beat beat = ports.out.read();
+    while (!out.empty()) {
+        const squeeze::Beat beat = out.read();
         const uint64_t data = uint64_t(beat.data);
         write_words(results, {uint32_t(data), uint32_t(data >> 32), beat.keep.to_uint(), beat.last.to_uint()});
     }
@@ -72,13 +72,12 @@ int main(int argc, char** argv) {
     FILE* results = open_file(argv[2], "wb");
     squeeze::trace_file() = argc == 4 ? open_file(argv[3], "wb") : 0;
     squeeze::Stream in("s_axis_in"), out("m_axis_out"), weights("s_axis_weights");
-    squeeze::Ports ports = {in, out, &weights};
     uint32_t command[2];
     while (read_words(script, command, 2)) {
         switch (command[0]) {
             case 0: push_beats(script, in, command[1]); break;
             case 1: push_beats(script, weights, command[1]); break;
-            default: start(ports, results);
+            default: start(in, out, weights, results);
         }
     }
     if (squeeze::trace_file()) {

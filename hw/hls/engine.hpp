@@ -71,21 +71,21 @@ inline Error begin_stream(Stream& weights, State& state) {
 #endif
 
 // The image that the loader has begun, to its end or to the first error.
-inline Error run_image(Memories& memories, State& state, Ports& ports) {
+inline Error run_image(Memories& memories, State& state, Stream& in, Stream& out, Stream& weights) {
     Counters& counters = state.counters;
     counters.cycles = counters.busy = 0;
     counters.stall_weights = counters.stall_input = counters.stall_output = 0;
     Error error = NONE;
 #if SQUEEZE_STREAMED
-    error = begin_stream(*ports.weights, state);
+    error = begin_stream(weights, state);
 #endif
     if (error == NONE) {
-        error = run_frame(memories, state, ports);
+        error = run_frame(memories, state, in, out, weights);
     }
 #if SQUEEZE_STREAMED
     WeightStream& stream = state.expander.stream;
     if (stream.open) {  // the program used fewer words, or the frame was given up
-        discard(*ports.weights);
+        discard(weights);
         stream.open = false;
         error = error == NONE ? BAD_STREAM : error;
     }
@@ -96,7 +96,7 @@ inline Error run_image(Memories& memories, State& state, Ports& ports) {
         return NONE;
     }
     if (state.loader.open) {
-        discard(ports.in);
+        discard(in);
     }
     state.loader.restart();
     state.walker.active = false;
@@ -104,13 +104,13 @@ inline Error run_image(Memories& memories, State& state, Ports& ports) {
 }
 
 // A reset in the middle of a packet: discard its rest and begin anew.
-inline void recover(State& state, Ports& ports) {
+inline void recover(State& state, Stream& in, Stream& weights) {
     if (state.loader.open) {
-        discard(ports.in);
+        discard(in);
     }
 #if SQUEEZE_STREAMED
     if (state.expander.stream.open) {
-        discard(*ports.weights);
+        discard(weights);
         state.expander.stream.open = false;
     }
 #endif
@@ -118,24 +118,24 @@ inline void recover(State& state, Ports& ports) {
     state.loader.restart();
 }
 
-inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Ports& ports) {
+inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream& in, Stream& out, Stream& weights) {
     Loader& loader = state.loader;
     if (loaded.program_valid && !state.programmed) {
         announce_program(memories.tables, loaded, state);
     }
     if (state.running) {
-        recover(state, ports);
+        recover(state, in, weights);
     }
     state.running = true;
     Error error = NONE;
     if (loader.state == Loader::COMPLETE) {
         loader.state = Loader::WAITING;
         loader.ahead = true;
-        error = run_image(memories, state, ports);
+        error = run_image(memories, state, in, out, weights);
     } else if (loader.state == Loader::ROWS || loader.state == Loader::TAIL) {
-        error = run_image(memories, state, ports);
+        error = run_image(memories, state, in, out, weights);
     } else {
-        const Received header = loader.state == Loader::HELD ? loader.held : receive(ports.in);
+        const Received header = loader.state == Loader::HELD ? loader.held : receive(in);
         loader.state = Loader::WAITING;
         PacketHeader packet;
         packet.words[0] = header.data;
@@ -152,20 +152,20 @@ inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Ports&
         }
         if (error != NONE) {
             if (loader.open) {
-                discard(ports.in);
+                discard(in);
             }
             loader.open = false;
         } else if (type == PACKET_IMAGE) {
             loader.begin_image();
-            error = run_image(memories, state, ports);
+            error = run_image(memories, state, in, out, weights);
         } else if (type == PACKET_PROGRAM) {
-            error = load_program(memories, loaded, ports.in, packet.get<P::length>());
+            error = load_program(memories, loaded, in, packet.get<P::length>());
             if (error == NONE) {
                 announce_program(memories.tables, loaded, state);
             }
         } else {
 #if !SQUEEZE_STREAMED
-            error = load_weights(memories.store, loaded, ports.in, packet.get<P::length>());
+            error = load_weights(memories.store, loaded, in, packet.get<P::length>());
 #endif
         }
         if (type != PACKET_IMAGE) {

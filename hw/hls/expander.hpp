@@ -137,7 +137,7 @@ struct Expander {
     }
 
     // One cycle.  Returns false where it waited for weights.
-    bool step(const WeightStore& store, Stream* weights, WeightTiles& tiles) {
+    bool step(const WeightStore& store, Stream& weights, WeightTiles& tiles) {
         HLS_INLINE
         const bool popped = bits <= 56 && queue.held > 0;
         if (popped) {
@@ -150,7 +150,7 @@ struct Expander {
         return worked;
     }
 
-    void fetch(const WeightStore& store, Stream* weights) {
+    void fetch(const WeightStore& store, Stream& weights) {
         HLS_INLINE
         if (queue.free == 0) {
             return;
@@ -158,7 +158,7 @@ struct Expander {
 #if SQUEEZE_STREAMED
         (void)store;
         ap_uint<72> word;
-        if (stream.take(*weights, word)) {
+        if (stream.take(weights, word)) {
             queue.push(word);
         }
 #else

@@ -95,8 +95,8 @@ inline void count_cycle(Counters& counters, bool worked, bool multiplying, bool 
 //    separated by a drain, and no instruction reads its own output or a row before `need` says that it is stored;
 //  - tiles: read and written slot differ throughout the loop;
 //  - carry: a word written for a pooled column is read again one row later, at least two pixels.
-inline Error run_tile(Memories& memories, State& state, Ports& ports, const Tile& tile, ap_uint<1> slot,
-                      const Goal& goal) {
+inline Error run_tile(Memories& memories, State& state, Stream& in, Stream& weights, const Tile& tile,
+                      ap_uint<1> slot, const Goal& goal) {
     HLS_INLINE
     Loader& loader = state.loader;
     Walker& walker = state.walker;
@@ -126,12 +126,12 @@ cycles:
         const bool full = output.full();
         const Write finished = output.step(memories.params, memories.carry);
         const bool worked = multiplying && multiply(memories, state, tile, slot, full);
-        const bool moved = expander.step(memories.store, ports.weights, memories.tiles);
+        const bool moved = expander.step(memories.store, weights, memories.tiles);
         if (!multiplying) {
             loader.credit += grant;
             grant = 0;
         }
-        const Write gathered = loader.step(ports.in, finished);
+        const Write gathered = loader.step(in, finished);
     write_banks:
         for (int b = 0; b < PIX; b++) {
             HLS_UNROLL
@@ -141,7 +141,7 @@ cycles:
             }
         }
         trace(tile.pc, finished);
-        watch(worked || finished.valid || gathered.valid || (moved && !expanded), ports);
+        watch(worked || finished.valid || gathered.valid || (moved && !expanded), in, weights);
         count_cycle(state.counters, worked, multiplying, expanded, rows);
     }
     loader.credit += grant;
@@ -150,7 +150,7 @@ cycles:
 }
 
 // Computes the image that the loader receives and sends its logits.
-inline Error run_frame(Memories& memories, State& state, Ports& ports) {
+inline Error run_frame(Memories& memories, State& state, Stream& in, Stream& out, Stream& weights) {
     const ap_uint<16> classes = state.loader.header.get<H::classes>();
     Tile now, next;
     now.valid = false;
@@ -181,12 +181,12 @@ tiles:
         if (now.valid) {
             state.walker.begin_tile(now.group);
         }
-        error = run_tile(memories, state, ports, now, slot, goal);
+        error = run_tile(memories, state, in, weights, now, slot, goal);
         if (error != NONE) {
             break;
         }
         if (averaged) {
-            sending = !state.output.send_logits(ports.out, now.group, classes);
+            sending = !state.output.send_logits(out, now.group, classes);
         }
         now = next;
         slot = !slot;
@@ -199,7 +199,7 @@ tiles:
         }
     }
     if (error != NONE && sending) {
-        send(ports.out, 0, 0, true);  // close the packet that was begun
+        send(out, 0, 0, true);  // close the packet that was begun
     }
     return error;
 }

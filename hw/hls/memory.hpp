@@ -91,9 +91,9 @@ struct StoreWord {
     uint8_t high;  // bits 64 to 71
 };
 
-// A requantization record, as `fields::param` lays it out.
-struct Param {
-    ap_uint<44> bits;
+// The requantization records of CIN channels, one for each requantizer; `fields::param` lays them out.
+struct Params {
+    ap_uint<44> record[CIN];
 };
 
 #if SQUEEZE_STREAMED
@@ -108,7 +108,7 @@ typedef Memory<BlockRam, StoreWord, SQUEEZE_STORE_PIECES> WeightStore;
 
 typedef Memory<BlockRam, Word, SQUEEZE_ACT_PIECES> ActivationBank;
 typedef Memory<LutRam, Word, CARRY_WORDS> CarryMemory;
-typedef Memory<BlockRam, Param, PARAM_DEPTH / CIN> ParamMemory;  // one for each requantizer
+typedef Memory<BlockRam, Params, PARAM_DEPTH / CIN> ParamMemory;
 
 // Two weight tiles.  One is read, a whole word of CIN * COUT weights a cycle, while the other is filled, a
 // chunk a cycle.  Outputs and chunks are memories of their own, so that a chunk is a whole word of one.

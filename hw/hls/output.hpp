@@ -10,10 +10,10 @@
 namespace squeeze {
 
 // clamp((acc + bias) * M + 2^(S-1) >> S, 0, top), as squeeze_hls/arith.py defines it.
-inline Value requantize(Accumulator acc, const Param& param, ap_uint<6> layer_shift, bool wide) {
+inline Value requantize(Accumulator acc, ap_uint<44> param, ap_uint<6> layer_shift, bool wide) {
     HLS_INLINE
     Record<fields::param::WORDS> record;
-    record.words[0] = uint64_t(param.bits);
+    record.words[0] = uint64_t(param);
     const ap_int<24> bias = record.get<fields::param::bias>();
     const ap_uint<17> multiplier = record.get<fields::param::multiplier>() + ap_uint<17>(1 << 16);
     const ap_uint<6> shift = layer_shift - record.get<fields::param::offset>();
@@ -100,7 +100,7 @@ struct OutputStage {
     }
 
     // One cycle: one word of the front set.
-    Write step(const ParamMemory params[CIN], CarryMemory& carry) {
+    Write step(const ParamMemory& params, CarryMemory& carry) {
         HLS_INLINE
         Write write;
         write.valid = false;
@@ -135,16 +135,15 @@ struct OutputStage {
         return write;
     }
 
-    void requantize_word(const Set& set, const ParamMemory params[CIN], Value values[CIN]) const {
+    void requantize_word(const Set& set, const ParamMemory& params, Value values[CIN]) const {
         HLS_INLINE
         const ap_uint<16> first = set.half_b ? layer.get<L::params_b>() : layer.get<L::params_a>();
-        const ap_uint<16> record = first / CIN + set.group * SET_WORDS + part;
+        const Params records = params.read(first / CIN + set.group * SET_WORDS + part);
         const ap_uint<6> shift = set.half_b ? layer.get<L::shift_b>() : layer.get<L::shift_a>();
     requantizers:
         for (int i = 0; i < CIN; i++) {
             HLS_UNROLL
-            const Param param = params[i].read(record);
-            values[i] = requantize(set.acc[lane][part * CIN + i], param, shift, layer.get<L::average>());
+            values[i] = requantize(set.acc[lane][part * CIN + i], records.record[i], shift, layer.get<L::average>());
         }
     }
 

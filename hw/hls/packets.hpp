@@ -110,7 +110,7 @@ inline Error check_program(const ProgramHeader& header, ap_uint<24> length) {
         return BAD_IDENTITY;
     }
     if (layers > unsigned(LAYER_DEPTH) || buffers > unsigned(BUFFER_DEPTH) ||
-        instructions > unsigned(PROGRAM_DEPTH) || params > unsigned(PARAM_DEPTH) || instructions == 0 ||
+        instructions > unsigned(PROGRAM_DEPTH) || params > unsigned(PARAM_DEPTH) || params % CIN != 0 || instructions == 0 ||
         header.get<H::kernel>() > KERNEL_MAX || header.get<H::gather_words>() > GATHER_WORDS_MAX ||
         (!SQUEEZE_STREAMED && header.get<H::store_words>() > unsigned(STORE_WORDS))) {
         return TOO_LARGE;
@@ -138,12 +138,14 @@ inline Error load_program(Memories& memories, Loaded& loaded, Stream& in, ap_uin
     load_table(memories.tables.buffers, header.get<H::buffers>() * fields::buffer::WORDS, reader);
     load_table(memories.tables.instructions, header.get<H::instructions>() * fields::instruction::WORDS, reader);
     const unsigned params = header.get<H::params>();
+    Params records;
 load_params:
     for (unsigned i = 0; i < params; i++) {
-        HLS_PIPELINE(1)  // one beat, one write to one of CIN memories
-        Param param;
-        param.bits = reader.next();
-        memories.params[i % CIN].write(i / CIN, param);
+        HLS_PIPELINE(1)  // one beat; one write, of CIN records at once
+        records.record[i % CIN] = reader.next();
+        if (i % CIN == CIN - 1) {
+            memories.params.write(i / CIN, records);
+        }
     }
     loaded.program_crc = ~reader.crc;
     error = reader.finish(BAD_PROGRAM_CRC);

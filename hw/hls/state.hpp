@@ -11,7 +11,7 @@ namespace squeeze {
 
 struct Memories {
     WeightStore store;
-    ParamMemory params[CIN];
+    ParamMemory params;
     Tables tables;
     ActivationBank banks[PIX];
     WeightTiles tiles;
@@ -43,12 +43,6 @@ struct State {
     Counters counters;
     bool programmed;  // the loader knows the program
     bool running;     // set between start and end of a call: found set, a reset came between
-};
-
-struct Ports {
-    Stream& in;
-    Stream& out;
-    Stream* weights;  // null unless weights are streamed
 };
 
 }  // namespace squeeze

@@ -32,10 +32,10 @@ inline void trace(unsigned pc, const Write& write) {
 }
 
 // Ends a simulation in which nothing moves: the program is wrong, or beats are missing.
-inline void watch(bool moved, Ports& ports) {
+inline void watch(bool moved, Stream& in, Stream& weights) {
     static unsigned still = 0;
     static size_t beats = 0;
-    const size_t waiting = ports.in.size() + (ports.weights ? ports.weights->size() : 0);
+    const size_t waiting = in.size() + weights.size();
     still = moved || waiting != beats ? 0 : still + 1;
     beats = waiting;
     if (still > 100000) {
@@ -44,7 +44,7 @@ inline void watch(bool moved, Ports& ports) {
 }
 #else
 inline void trace(unsigned, const Write&) {}
-inline void watch(bool, Ports&) {}
+inline void watch(bool, Stream&, Stream&) {}
 #endif
 
 }  // namespace squeeze

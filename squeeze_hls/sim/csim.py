@@ -6,6 +6,7 @@ One binary serves an engine configuration; programs, weights and images arrive a
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -89,13 +90,14 @@ class CSim:
             folder = Path(name)
             (folder / "script").write_bytes(b"".join(_encode(step) for step in script))
             command = [str(self.binary), "script", "results", *(["trace"] if trace else [])]
-            log = self.binary.with_name("run.log")
+            log = self.binary.with_name(f"run-{os.getpid()}.log")
             tools.run(command, log=log, cwd=folder, timeout=timeout)
+            log.unlink()
             results = np.fromfile(folder / "results", "<u4")
             records = np.fromfile(folder / "trace", trace_type(self.engine)) if trace else None
         decoded = _decode(results, records)
         if len(decoded) != sum(isinstance(step, Start) for step in script):
-            raise ToolFailedError(f"C simulation: {len(decoded)} results came back; its log is {log}")
+            raise ToolFailedError(f"C simulation: {len(decoded)} results came back")
         return decoded
 
 
@@ -112,7 +114,7 @@ def compile_program(source: Path, headers: dict[str, str], flags: Sequence[str],
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in headers.items():
         (folder / name).write_text(text)
-    fresh = folder / f"{source.stem}.new"
+    fresh = folder / f"{source.stem}.{os.getpid()}"  # another process may compile the same
     command = [
         str(cxx), *flags, "-isystem", str(ap_types), "-I", str(folder), "-I", str(HLS_SOURCES), str(source),
         "-o", str(fresh),
