@@ -48,7 +48,7 @@ static void push_beats(FILE* script, squeeze::Stream& stream, uint32_t count) {
     }
 }
 
-static void start(squeeze::Stream& in, squeeze::Stream& out, squeeze::Stream& weights, FILE* results) {
+static void start(squeeze::Stream& in, squeeze::Stream& out, squeeze::WeightsPort& weights, FILE* results) {
     const squeeze::Error error = squeeze::run_packet(memories, loaded, state, in, out, weights);
     const squeeze::Counters& c = state.counters;
     const size_t record = 8 + squeeze::CIN;
@@ -71,12 +71,15 @@ int main(int argc, char** argv) {
     FILE* script = open_file(argv[1], "rb");
     FILE* results = open_file(argv[2], "wb");
     squeeze::trace_file() = argc == 4 ? open_file(argv[3], "wb") : 0;
-    squeeze::Stream in("s_axis_in"), out("m_axis_out"), weights("s_axis_weights");
+    squeeze::Stream in("s_axis_in"), out("m_axis_out");
+    squeeze::WeightsPort weights;
     uint32_t command[2];
     while (read_words(script, command, 2)) {
         switch (command[0]) {
             case 0: push_beats(script, in, command[1]); break;
+#if SQUEEZE_STREAMED
             case 1: push_beats(script, weights, command[1]); break;
+#endif
             default: start(in, out, weights, results);
         }
     }

@@ -52,7 +52,7 @@ inline Error check_update(const PacketHeader& packet, bool last) {
 
 #if SQUEEZE_STREAMED
 // Reads the header of a frame's weights.
-inline Error begin_stream(Stream& weights, State& state) {
+inline Error begin_stream(WeightsPort& weights, State& state) {
     const Received received = receive(weights);
     PacketHeader packet;
     packet.words[0] = received.data;
@@ -71,7 +71,7 @@ inline Error begin_stream(Stream& weights, State& state) {
 #endif
 
 // The image that the loader has begun, to its end or to the first error.
-inline Error run_image(Memories& memories, State& state, Stream& in, Stream& out, Stream& weights) {
+inline Error run_image(Memories& memories, State& state, Stream& in, Stream& out, WeightsPort& weights) {
     Counters& counters = state.counters;
     counters.cycles = counters.busy = 0;
     counters.stall_weights = counters.stall_input = counters.stall_output = 0;
@@ -104,7 +104,7 @@ inline Error run_image(Memories& memories, State& state, Stream& in, Stream& out
 }
 
 // A reset in the middle of a packet: discard its rest and begin anew.
-inline void recover(State& state, Stream& in, Stream& weights) {
+inline void recover(State& state, Stream& in, WeightsPort& weights) {
     if (state.loader.open) {
         discard(in);
     }
@@ -118,7 +118,7 @@ inline void recover(State& state, Stream& in, Stream& weights) {
     state.loader.restart();
 }
 
-inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream& in, Stream& out, Stream& weights) {
+inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream& in, Stream& out, WeightsPort& weights) {
     Loader& loader = state.loader;
     if (loaded.program_valid && !state.programmed) {
         announce_program(memories.tables, loaded, state);

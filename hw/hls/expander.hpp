@@ -137,7 +137,7 @@ struct Expander {
     }
 
     // One cycle.  Returns false where it waited for weights.
-    bool step(const WeightStore& store, Stream& weights, WeightTiles& tiles) {
+    bool step(const WeightStore& store, WeightsPort& weights, WeightTiles& tiles) {
         HLS_INLINE
         const bool popped = bits <= 56 && queue.held > 0;
         if (popped) {
@@ -150,7 +150,7 @@ struct Expander {
         return worked;
     }
 
-    void fetch(const WeightStore& store, Stream& weights) {
+    void fetch(const WeightStore& store, WeightsPort& weights) {
         HLS_INLINE
         if (queue.free == 0) {
             return;

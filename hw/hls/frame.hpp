@@ -95,7 +95,7 @@ inline void count_cycle(Counters& counters, bool worked, bool multiplying, bool 
 //    separated by a drain, and no instruction reads its own output or a row before `need` says that it is stored;
 //  - tiles: read and written slot differ throughout the loop;
 //  - carry: a word written for a pooled column is read again one row later, at least two pixels.
-inline Error run_tile(Memories& memories, State& state, Stream& in, Stream& weights, const Tile& tile,
+inline Error run_tile(Memories& memories, State& state, Stream& in, WeightsPort& weights, const Tile& tile,
                       ap_uint<1> slot, const Goal& goal) {
     HLS_INLINE
     Loader& loader = state.loader;
@@ -150,7 +150,7 @@ cycles:
 }
 
 // Computes the image that the loader receives and sends its logits.
-inline Error run_frame(Memories& memories, State& state, Stream& in, Stream& out, Stream& weights) {
+inline Error run_frame(Memories& memories, State& state, Stream& in, Stream& out, WeightsPort& weights) {
     const ap_uint<16> classes = state.loader.header.get<H::classes>();
     Tile now, next;
     now.valid = false;

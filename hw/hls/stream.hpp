@@ -23,6 +23,15 @@ namespace squeeze {
 typedef ap_axiu<64, 0, 0, 0> Beat;
 typedef hls::stream<Beat> Stream;
 
+// s_axis_weights, which only exists where the weights are streamed.
+#if SQUEEZE_STREAMED
+typedef Stream WeightsPort;
+#else
+struct WeightsPort {
+    unsigned size() const { return 0; }
+};
+#endif
+
 struct Received {
     uint64_t data;
     bool last;

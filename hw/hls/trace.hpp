@@ -32,7 +32,7 @@ inline void trace(unsigned pc, const Write& write) {
 }
 
 // Ends a simulation in which nothing moves: the program is wrong, or beats are missing.
-inline void watch(bool moved, Stream& in, Stream& weights) {
+inline void watch(bool moved, Stream& in, WeightsPort& weights) {
     static unsigned still = 0;
     static size_t beats = 0;
     const size_t waiting = in.size() + weights.size();
@@ -44,7 +44,7 @@ inline void watch(bool moved, Stream& in, Stream& weights) {
 }
 #else
 inline void trace(unsigned, const Write&) {}
-inline void watch(bool, Stream&, Stream&) {}
+inline void watch(bool, Stream&, WeightsPort&) {}
 #endif
 
 }  // namespace squeeze

@@ -33,7 +33,7 @@ from squeeze_hls.plan.planner import Plan
 from squeeze_hls.plan.program import parse_program
 from squeeze_hls.sim.trace import rebuild, trace_type
 
-FLAGS = ("-O2", "-std=c++14", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-label")
+FLAGS = ("-O2", "-std=c++14", "-Wno-unknown-pragmas")
 COMPILE_SECONDS = 300
 COUNTERS = ("frames", "cycles", "busy", "stall_weights", "stall_input", "stall_output")
 _IN, _WEIGHTS, _START = range(3)
