@@ -21,9 +21,7 @@ Unit = Callable[..., np.ndarray]
 RESIDENT = EngineConfig(
     pix=3, cin=8, cout=16, act_pieces=(512, 128), store_pieces=(32768,), tile_words=256, carry_words=4096
 )
-STREAMED = EngineConfig(
-    pix=3, cin=8, cout=16, act_pieces=(512, 128), store_pieces=(), tile_words=256, carry_words=4096
-)
+STREAMED = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(512, 128), store_pieces=(), tile_words=256, carry_words=4096)
 
 
 @pytest.fixture(scope="session")
