@@ -191,8 +191,8 @@ def test_bad_packets_that_are_fetched_ahead(bench: Bench) -> None:
         6: altered(bench.weights, 1, 1),
     }
     for code, transfer in bad.items():
-        again = [Transfer.of(bench.weights), Start()] if code == 6 else []
-        script = [*bench.load, image, transfer, *again[:1], image, image, *[Start()] * (4 + len(again) // 2)]
+        again = [Transfer.of(bench.weights)] if code == 6 else []
+        script: Script = [*bench.load, image, transfer, *again, image, image, *[Start()] * (4 + len(again))]
         results = bench.run(script)
         expected = [0, 0, 0, code, *[0] * (len(results) - 4)]
         assert [r.error for r in results] == expected, code

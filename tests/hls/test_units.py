@@ -64,8 +64,8 @@ def test_expander(unit: Unit, engine: object, density: float) -> None:
     shapes = [[(words * taps, E.cout, E.cin), (words, E.cout, E.cin)], [(words * taps, E.cout, E.cin)]]
     tiles = []
     for group in shapes:
-        halves = [rng.integers(-32, 32, shape) for shape in group]
-        tiles.append([np.where(rng.random(h.shape) < density, h, 0).astype(np.int8) for h in halves])
+        dense = [rng.integers(-32, 32, shape) for shape in group]
+        tiles.append([np.where(rng.random(h.shape) < density, h, 0).astype(np.int8) for h in dense])
     layer = dict.fromkeys((f.name for f in LAYER.fields), 0)
     layer |= {"half_a": 1, "half_b": 1, "rows0": 3, "columns": 3, "words": words, "groups_a": 2, "groups_b": 1}
     store = b"".join(encode_tile(halves, E.chunk) for halves in tiles)
