@@ -118,7 +118,7 @@ static Values expander(Input in, size_t count) {
     for (int group = 0; group < 2; group++) {
         state.expander.begin_tile(layer, group, group, group == 0);
         int32_t cycles = 0;
-        for (; state.expander.busy(); cycles++) {
+        for (; state.expander.busy() && cycles < 1000000; cycles++) {
             begin_iteration();
             state.expander.step(memories.store, port, memories.tiles);
         }
