@@ -94,7 +94,8 @@ inline void count_cycle(Counters& counters, bool worked, bool multiplying, bool 
 //  - banks: an iteration may write a word, none of the same loop reads it: loops of different instructions are
 //    separated by a drain, and no instruction reads its own output or a row before `need` says that it is stored;
 //  - tiles: read and written slot differ throughout the loop;
-//  - carry: a word written for a pooled column is read again one row later, at least two pixels.
+//  - carry: a word written for a pooled column is read again one row later, where rows have two pixels or more;
+//    what was written in the iteration before comes from a register.
 inline Error run_tile(Memories& memories, State& state, Stream& in, WeightsPort& weights, const Tile& tile,
                       ap_uint<1> slot, const Goal& goal) {
     HLS_INLINE

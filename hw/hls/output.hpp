@@ -25,9 +25,8 @@ inline Value requantize(Accumulator acc, ap_uint<44> param, ap_uint<6> layer_shi
     return scaled < 0 ? ap_int<43>(0) : scaled > top ? top : scaled;
 }
 
-// PIX x COUT accumulators on their way out.
+// What is known of a finished set of accumulators.
 struct Set {
-    Accumulator acc[PIX][COUT];
     bool half_b;
     bool first;           // of its group
     ap_uint<3> lanes;     // pixels that exist; the next lane is the border pixel, if there is one
@@ -51,12 +50,15 @@ struct OutputStage {
     Cursor first_target;
     Coordinate first_row;
     // sets
+    Accumulator held[SLOTS][PIX][COUT];  // the holding registers
     Set sets[SLOTS];
     ap_uint<1> front;
     ap_uint<2> count;
     ap_uint<3> lane;
     ap_uint<4> part;  // word of the lane
     HalfCursor halves[2];
+    ap_uint<16> carried_at;  // the carry word written last
+    Word carried;
     // average
     ap_int<32> sums[COUT];
     Value edge[COUT];  // value of the border pixel
@@ -89,7 +91,7 @@ struct OutputStage {
             HLS_UNROLL
             for (int o = 0; o < COUT; o++) {
                 HLS_UNROLL
-                sets[slot].acc[l][o] = acc[l][o];
+                held[slot][l][o] = acc[l][o];
             }
         }
         sets[slot].half_b = walker.in_b;
@@ -143,7 +145,7 @@ struct OutputStage {
     requantizers:
         for (int i = 0; i < CIN; i++) {
             HLS_UNROLL
-            values[i] = requantize(set.acc[lane][part * CIN + i], records.record[i], shift, layer.get<L::average>());
+            values[i] = requantize(held[front][lane][part * CIN + i], records.record[i], shift, layer.get<L::average>());
         }
     }
 
@@ -189,7 +191,8 @@ struct OutputStage {
         Word above;
         const bool joins = used && kernel != 0 && x.done;
         if (joins && !y.fresh) {
-            above = carry.read(half.carry);
+            // Maps of one column read the word just written, which the memory may not show yet.
+            above = half.carry == carried_at ? carried : carry.read(half.carry);
         }
         Word kept;
     pool_channels:
@@ -205,6 +208,8 @@ struct OutputStage {
         }
         if (joins) {
             carry.write(half.carry, kept);
+            carried_at = half.carry;
+            carried = kept;
         }
         if (x.done) {
             half.carry++;
