@@ -16,6 +16,7 @@ from squeeze_hls import arith
 from squeeze_hls.errors import InputError
 from squeeze_hls.ir import Conv, GlobalAverage, Graph, IntConv, IntNetwork, IntNode, node_inputs, verify_int_network
 from squeeze_hls.quantize import batch, integers, rounding, scales, statistics
+from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
 
 Progress = Callable[[str, int, int], None]
@@ -34,11 +35,15 @@ def quantize(graph: Graph, images: np.ndarray, *, progress: Progress | None = No
     if images.dtype != np.uint8 or images.shape[1:] != graph.input_shape or not len(images):
         raise InputError(f"{graph.name}: calibration pictures are {images.dtype} {images.shape}, not u8 (N, H, W, 3)")
     folded, pad_value, notes = fold_preprocess(graph)
-    work = _Calibration(folded, images, np.array(pad_value, np.float32), np.random.default_rng(seed))
+    border = np.array(pad_value, np.float32)
+    folded = equalize(folded, images, border)
+    work = _Calibration(folded, images, border, np.random.default_rng(seed))
     for index in range(len(folded.nodes)):
         if progress:
             progress("quantize", index, len(folded.nodes))
         work.step(index)
+    if progress:
+        progress("quantize", len(folded.nodes), len(folded.nodes))
     network = IntNetwork(
         name=graph.name,
         input=graph.input,
