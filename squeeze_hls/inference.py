@@ -72,7 +72,7 @@ def _require_own_program(build: Build, network: IntNetwork) -> None:
     plan = make_plan(network, board, PlanOptions(engine=build.engine))
     if (plan.program_bin, plan.weights_bin) != (build.program, build.store):
         raise InputError(
-            f"{build.folder}: its program is not what this version plans for its model; build again or use --on executor"
+            f"{build.folder}: its program is not what this version plans for its model; build again, or --on executor"
         )
 
 

@@ -72,7 +72,7 @@ def build(options: BuildOptions, listener: Listener) -> Done:
     checks = verify(plan, image, level, listener)
     if options.engine is not None:
         return _write_update(plan, loaded, checks, out)
-    return _write_build(plan, loaded, checks, out, level, listener)
+    return _write_build(plan, loaded, image, checks, out, level, listener)
 
 
 def _target(options: BuildOptions) -> tuple[Board, EngineConfig | None]:
@@ -216,7 +216,13 @@ def _deploy_model(plan: Plan, name: str) -> bytes:
 
 
 def _write_build(
-    plan: Plan, loaded: Loaded, checks: Sequence[Check], out: Path, level: str, listener: Listener
+    plan: Plan,
+    loaded: Loaded,
+    image: np.ndarray,
+    checks: Sequence[Check],
+    out: Path,
+    level: str,
+    listener: Listener,
 ) -> Done:
     from squeeze_hls.bundle import REPORT, Bundle, write_bundle
     from squeeze_hls.emit import hls
@@ -232,7 +238,7 @@ def _write_build(
                 UPDATE: _deploy_model(plan, loaded.graph.name),
             }
         )
-        bundle.merge(hls.emit(plan), "hls")
+        bundle.merge(hls.emit(plan, image=image), "hls")
         report = build_report(
             plan,
             name=loaded.graph.name,
