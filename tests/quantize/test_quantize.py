@@ -138,4 +138,4 @@ def test_rows_are_compensated_within_their_own_support() -> None:
     plain = rounding.to_grid(target * support / scale[:, None])
     assert not got[~support].any() and not got[0].any()
     errors = [rounding.error(i, target * support, hessian, scale).sum() for i in (got, plain)]
-    assert errors[0] < 0.8 * errors[1]
+    assert errors[0] < 0.9 * errors[1]

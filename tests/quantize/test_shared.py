@@ -33,7 +33,7 @@ def caffe(folder: Path) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def network(folder: Path, graph: Graph) -> IntNetwork:
     """Quantized on a few pictures only, to be quick."""
-    few = pictures.load(folder / "images" / "calibration100.npz")[:16]
+    few = pictures.load(folder / "images" / "calibration100.npz")[:8]
     return quantize.quantize(graph, pictures.stack(few, graph.input_shape, graph.preprocess))
 
 
@@ -63,8 +63,8 @@ def test_the_integer_network_is_close_to_what_caffe_computes(network: IntNetwork
 
 
 def test_predictions_stay(folder: Path, graph: Graph, network: IntNetwork) -> None:
-    chosen = pictures.load(folder / "images" / "validation200.npz")[:40]
+    chosen = pictures.load(folder / "images" / "validation200.npz")[:20]
     images = pictures.stack(chosen, graph.input_shape, graph.preprocess)
     real = batch.logits(graph, images[..., ::-1] - np.array([104, 117, 123], np.float32)).argmax(axis=1)
     got = np.array([golden.run(network, i)[network.nodes[-1].output].argmax() for i in images])
-    assert (got == real).mean() >= 0.85  # 16 calibration pictures; the full figures stand in docs/quantization.md
+    assert (got == real).mean() >= 0.8  # 8 calibration pictures; the full figures stand in docs/quantization.md
