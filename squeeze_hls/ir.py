@@ -12,7 +12,6 @@ Both print themselves canonically, one node a line, so that tests compare whole 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
 
 import numpy as np
 
@@ -143,8 +142,8 @@ class IntConv:
         return arith.WIDE_MAX if self.wide else arith.ACTIVATION_MAX
 
 
-GraphNode = Union[Conv, MaxPool, Concat, Add, GlobalAverage]
-IntNode = Union[IntConv, MaxPool, Concat, Add, GlobalAverage]
+GraphNode = Conv | MaxPool | Concat | Add | GlobalAverage
+IntNode = IntConv | MaxPool | Concat | Add | GlobalAverage
 
 
 def node_inputs(node: GraphNode | IntNode) -> tuple[str, ...]:
@@ -261,7 +260,7 @@ def _output_shape(node: GraphNode | IntNode, inputs: list[Shape]) -> Shape:
     else:
         out = (1, 1, channels)
     if min(out) < 1:
-        raise InputError(f"{node.name}: the output would be empty ({out[0]} x {out[1]}); the input picture is too small")
+        raise InputError(f"{node.name}: the output would be empty ({out[0]} x {out[1]}); the picture is too small")
     return out
 
 

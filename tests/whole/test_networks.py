@@ -26,6 +26,7 @@ RIGHT = {"coffee": {967}, "chelsea": {281, 282, 285}}  # espresso; tabby, tiger 
 needs_compiler = pytest.mark.skipif(
     tools.find_cxx() is None or tools.hls_headers() is None, reason="needs a C++ compiler and the HLS headers"
 )
+csim = pytest.mark.csim
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def v11() -> Plan:
 def deep_compression_network(shared: Path) -> IntNetwork:
     graph = load_graph(shared / "models" / "compressed_SqueezeNet.net")
     calibration = pictures.load(shared / "images" / "calibration100.npz")
-    return to_int(graph, pictures.stack(calibration, graph.input_shape, graph.preprocess)[:12])
+    return to_int(graph, pictures.stack(calibration, graph.input_shape, graph.preprocess)[:8])
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,7 @@ def test_v11_executor(v11: Plan) -> None:
     agree_on_every_tensor(v11, None)
 
 
+@csim
 @needs_compiler
 def test_v11_csim(v11: Plan, tmp_path: Path) -> None:
     agree_on_every_tensor(v11, tmp_path)
@@ -81,6 +83,7 @@ def test_deep_compression_executor(v10: Plan) -> None:
     agree_on_every_tensor(v10, None)
 
 
+@csim
 @needs_compiler
 def test_deep_compression_csim(v10: Plan, tmp_path: Path) -> None:
     agree_on_every_tensor(v10, tmp_path)
