@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,18 @@ def test_an_altered_file_that_the_report_vouches_for(
     (mine / path).write_bytes(content)
     resign(mine, path)
     run("run", mine, digits / "test" / "1" / "1500.png", "--on", "executor").refused(2)
+
+
+def test_compiled_code_runs_no_foreign_program(run: Run, mine: Path, digits: Path) -> None:
+    """The program is well-formed, its checksums are right, but this planner did not write it."""
+    content = bytearray((mine / "program.bin").read_bytes())
+    content[-24] ^= 1  # a bit of the last requantization records
+    content[-8:] = zlib.crc32(bytes(content[:-8])).to_bytes(8, "little")
+    (mine / "program.bin").write_bytes(content)
+    resign(mine, "program.bin")
+    picture = digits / "test" / "1" / "1500.png"
+    run("run", mine, picture, "--on", "csim").refused(2, "program", "--on executor")
+    assert run("run", mine, picture, "--on", "executor").code == 0
 
 
 def test_a_file_is_missing(run: Run, mine: Path) -> None:
