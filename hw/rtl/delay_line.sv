@@ -14,13 +14,10 @@ module delay_line #(
         logic unused;
         assign unused = clk;
     end else begin : registers
-        logic [STAGES-1:0][WIDTH-1:0] stages;
+        logic [STAGES*WIDTH-1:0] stages;  // the oldest on top
 
-        always_ff @(posedge clk) begin
-            stages[0] <= in;
-            for (int s = 1; s < STAGES; s++) stages[s] <= stages[s-1];
-        end
-        assign out = stages[STAGES-1];
+        always_ff @(posedge clk) stages <= (STAGES * WIDTH)'({stages, in});
+        assign out = stages[STAGES*WIDTH-1-:WIDTH];
     end
 endmodule
 

@@ -8,9 +8,7 @@
 //   finished set can be taken.  Reset drops the steps in flight; sums need none, since in_first discards them.
 `default_nettype none
 
-module mac_array
-    import squeeze_pkg::*;
-#(
+module mac_array #(
     parameter int PIX = 3,
     parameter int CIN = 8,
     parameter int COUT = 16
@@ -31,7 +29,7 @@ module mac_array
         $error("mac_array: CIN must be 4, 8 or 16, COUT even, PIX positive");
     end
 
-    localparam int LATENCY = mac_latency(CIN);
+    localparam int LATENCY = squeeze_pkg::mac_latency(CIN);
 
     // Tap i of every cascade works i cycles behind tap 0.  Lanes share the delayed weights, outputs the activations.
     logic [PIX-1:0][CIN-1:0][7:0] act_skewed;

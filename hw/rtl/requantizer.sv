@@ -9,9 +9,7 @@
 //   multiples of 8, a shift by 0 to 7, and the clamp, one cycle each.
 `default_nettype none
 
-module requantizer
-    import squeeze_pkg::*;
-#(
+module requantizer #(
     parameter int CIN = 8
 ) (
     input wire logic clk,
@@ -28,19 +26,21 @@ module requantizer
     output logic [CIN-1:0][15:0] out,
     output logic out_valid
 );
-    if (REQUANT_LATENCY != 6) begin : bad_latency
+    localparam int LATENCY = squeeze_pkg::REQUANT_LATENCY;
+
+    if (LATENCY != 6) begin : bad_latency
         $error("requantizer: REQUANT_LATENCY of the package must be 6");
     end
 
-    logic [REQUANT_LATENCY-1:0] valid;
-    logic [REQUANT_LATENCY-2:0] wides;
+    logic [LATENCY-1:0] valid;
+    logic [LATENCY-2:0] wides;
 
     always_ff @(posedge clk) begin
-        valid <= {valid[REQUANT_LATENCY-2:0], in_valid};
-        wides <= {wides[REQUANT_LATENCY-3:0], wide};
+        valid <= {valid[LATENCY-2:0], in_valid};
+        wides <= {wides[LATENCY-3:0], wide};
         if (rst) valid <= '0;
     end
-    assign out_valid = valid[REQUANT_LATENCY-1];
+    assign out_valid = valid[LATENCY-1];
 
     for (genvar i = 0; i < CIN; i++) begin : lanes
         requantizer_lane lane (
@@ -50,7 +50,7 @@ module requantizer
             .multiplier(multiplier[i]),
             .offset(offset[i]),
             .shift(shift),
-            .wide5(wides[REQUANT_LATENCY-2]),
+            .wide5(wides[LATENCY-2]),
             .out(out[i])
         );
     end

@@ -21,8 +21,8 @@ package squeeze_pkg;
 
     // mac_array: in_last to set_valid. The first tap takes 3 cycles (pair, product, sum), every further one 1, the
     // accumulator 1.
-    function automatic int mac_latency(input int cin);
-        return cin + 3;
+    function automatic integer mac_latency(input integer cin);
+        mac_latency = cin + 3;
     endfunction
 
     localparam int PACKET_WORDS = 1;
