@@ -19,9 +19,7 @@
 // Back-pressure: stops within one word while lw_ready is low or beats are missing, and between rows for lack of credit.
 `default_nettype none
 
-module loader
-    import squeeze_pkg::*;
-#(
+module loader #(
     parameter int PIX = 3,
     parameter int CIN = 8,
     parameter int KERNEL_MAX = 7
@@ -30,7 +28,7 @@ module loader
     input wire logic rst,
 
     /* verilator lint_off UNUSEDSIGNAL */  // most of the header is for others
-    input wire header_t header,
+    input wire squeeze_pkg::header_t header,
     /* verilator lint_on UNUSEDSIGNAL */
     input wire logic [16:0] gather_base,
     input wire logic [16:0] gather_depth,
@@ -62,7 +60,7 @@ module loader
 
     // A counter's next value: loaded or kept, then counted down.
     function automatic left_t counted(input logic load, input logic [15:0] value, input left_t now, input logic down);
-        return (load ? {1'b0, value} : now) - left_t'(load || down);
+        counted = (load ? {1'b0, value} : now) - 17'(load || down);
     endfunction
 
     // Constants of the program, registered to keep their adders out of the loops below.

@@ -34,16 +34,11 @@ module logit_stream #(
 );
     localparam int BITS = $clog2(2 * COUT);
     localparam int DEPTH = 1 << BITS;  // beats
+    localparam int BEAT = 66;  // last, only the lower logit, two logits
 
     if (COUT < 2 || COUT > 64) begin : check_cout
         $error("logit_stream: COUT must be 2 to 64");
     end
-
-    typedef struct packed {
-        logic last;
-        logic single;  // only the lower logit
-        logic [63:0] data;
-    } beat_t;
 
     // --- pairs ---
     logic upper;  // the next logit is a beat's second
@@ -51,22 +46,28 @@ module logit_stream #(
     wire logic accept = logit_valid && logit_ready;
     wire logic push = accept && (upper || logit_last);
 
-    beat_t pushed;
-    always_comb begin
-        pushed.last   = logit_last;
-        pushed.single = !upper;
-        pushed.data   = upper ? {logit_data, lower_logit} : {32'd0, logit_data};
-    end
+    wire logic [BEAT-1:0] pushed = {logit_last, !upper, upper ? {logit_data, lower_logit} : {32'd0, logit_data}};
 
     // --- FIFO ---
-    (* ram_style = "distributed" *)
-    beat_t fifo[DEPTH];
     logic [BITS-1:0] head, tail;
     logic [BITS:0] fill, next_fill;
     logic closing;  // of an abandoned packet; set by close
     wire logic output_free = !m_axis_tvalid || m_axis_tready;
     wire logic pop = fill != '0 && output_free && !closing;
-    wire beat_t oldest = fifo[tail];
+    logic oldest_last, oldest_single;
+    logic [63:0] oldest_data;
+
+    ram_lut #(
+        .DEPTH(DEPTH),
+        .WIDTH(BEAT)
+    ) fifo (
+        .clk,
+        .we(push),
+        .waddr(head),
+        .wdata(pushed),
+        .raddr(tail),
+        .rdata({oldest_last, oldest_single, oldest_data})
+    );
 
     always_comb next_fill = fill + (BITS + 1)'(push) - (BITS + 1)'(pop);
 
@@ -76,7 +77,6 @@ module logit_stream #(
     wire logic left_open = m_axis_tvalid ? !m_axis_tlast : open;
 
     always_ff @(posedge clk) begin
-        if (push) fifo[head] <= pushed;
         if (accept) lower_logit <= logit_data;
         if (accept) upper <= !upper && !logit_last;
         if (push) head <= head + 1'b1;
@@ -87,9 +87,9 @@ module logit_stream #(
 
         if (output_free) begin
             m_axis_tvalid <= pop || (closing && left_open);
-            m_axis_tdata  <= closing ? 64'd0 : oldest.data;
-            m_axis_tkeep  <= !closing && oldest.single ? 8'h0F : 8'hFF;
-            m_axis_tlast  <= closing || oldest.last;
+            m_axis_tdata  <= closing ? 64'd0 : oldest_data;
+            m_axis_tkeep  <= !closing && oldest_single ? 8'h0F : 8'hFF;
+            m_axis_tlast  <= closing || oldest_last;
             closing       <= 1'b0;
         end
         if (m_axis_tvalid && m_axis_tready) open <= !m_axis_tlast;
