@@ -18,9 +18,7 @@
 // Back-pressure: only by tile_release, and by a stream that has no words.
 `default_nettype none
 
-module expander
-  import squeeze_pkg::*;
-#(
+module expander #(
     parameter int CIN = 8,
     parameter int COUT = 16,
     parameter int TILE_WORDS = 80,
@@ -38,8 +36,8 @@ module expander
     output logic fetch_req,
     output logic [15:0] fetch_index,
     input wire logic fetch_done,
-    input wire instruction_t fetch_instruction,
-    input wire layer_t fetch_layer,
+    input wire squeeze_pkg::instruction_t fetch_instruction,
+    input wire squeeze_pkg::layer_t fetch_layer,
 
     output logic [23:0] store_raddr,
     input wire logic [71:0] store_rdata,

@@ -84,15 +84,41 @@ module funnel #(
     end
   end
 
-  // Masks that begin near the end of `second` reach into the word behind it.
-  logic [71+CHUNK:0] ahead;
+  // Masks that begin near the end of `second` reach into the word behind it.  Both halves of a mask of 8 are counted once for
+  // all masks that they belong to.  The functions are tables of 4 and 6 inputs, a LUT for each bit.
+  function automatic logic [2:0] ones(input logic [3:0] bits);
+    case (bits)
+      4'd0: ones = 3'd0;
+      4'd1, 4'd2, 4'd4, 4'd8: ones = 3'd1;
+      4'd3, 4'd5, 4'd6, 4'd9, 4'd10, 4'd12: ones = 3'd2;
+      4'd7, 4'd11, 4'd13, 4'd14: ones = 3'd3;
+      default: ones = 3'd4;
+    endcase
+  endfunction
+
+  function automatic logic [4:0] pairs(input logic [5:0] counts);  // of a chunk: its mask, and 3 for each weight
+    case (4'(counts[2:0]) + 4'(counts[5:3]))
+      4'd0: pairs = 5'(CHUNK / 2);
+      4'd1: pairs = 5'(CHUNK / 2 + 3);
+      4'd2: pairs = 5'(CHUNK / 2 + 6);
+      4'd3: pairs = 5'(CHUNK / 2 + 9);
+      4'd4: pairs = 5'(CHUNK / 2 + 12);
+      4'd5: pairs = 5'(CHUNK / 2 + 15);
+      4'd6: pairs = 5'(CHUNK / 2 + 18);
+      4'd7: pairs = 5'(CHUNK / 2 + 21);
+      default: pairs = 5'(CHUNK / 2 + 24);
+    endcase
+  endfunction
+
+  logic [77:0] ahead;
+  logic [PLACES+1:0][2:0] quads;  // ones among the 4 bits at each place
   logic [PLACES-1:0][4:0] lengths_ahead;
-  assign ahead = {word[CHUNK-1:0], second};
+  assign ahead = {word[5:0], second};
+  for (genvar p = 0; p < PLACES + 2; p++) begin : quad_places
+    assign quads[p] = ones(ahead[2*p+:4]);
+  end
   for (genvar p = 0; p < PLACES; p++) begin : places
-    always_comb begin
-      lengths_ahead[p] = 5'(CHUNK / 2);
-      for (int i = 0; i < CHUNK; i++) lengths_ahead[p] += ahead[2*p+i] ? 5'd3 : 5'd0;
-    end
+    assign lengths_ahead[p] = pairs({CHUNK == 8 ? quads[p+2] : 3'd0, quads[p]});
   end
 
   always_ff @(posedge clk) begin
@@ -113,6 +139,7 @@ module funnel #(
   logic [LATENCY-1:0] valid;
   logic [CHUNK-1:0] mask, nonzero;
   logic [CHUNK-1:0][2:0] place_next, place;
+  logic [7:0] wide_mask;
   logic [CHUNK-1:0][5:0] values;
 
   assign window = {second, first};
@@ -130,8 +157,12 @@ module funnel #(
       default: shifted8 = shifted32[24+:ITEM+6];
     endcase
     mask = item_dense ? '1 : item[CHUNK-1:0];
-    place_next = '0;
-    for (int i = 1; i < CHUNK; i++) place_next[i] = place_next[i-1] + 3'(mask[i-1]);
+    wide_mask = 8'(mask);
+    for (int i = 0; i < CHUNK; i++) begin
+      // Values before weight i: of the lower four, and of those above.
+      place_next[i] = i < 5 ? ones(wide_mask[3:0] & 4'((1 << (i < 4 ? i : 4)) - 1))
+                            : ones(wide_mask[3:0]) + ones(wide_mask[7:4] & 4'((1 << (i - 4)) - 1));
+    end
   end
 
   always_ff @(posedge clk) begin

@@ -12,9 +12,7 @@
 // Throughput: a beat a cycle.  Tables of no records are refused, so each section has at least one beat.
 `default_nettype none
 
-module program_loader
-  import squeeze_pkg::*;
-#(
+module program_loader #(
     parameter int CIN = 8,
     parameter int ACT_DEPTH = 5120,
     parameter int STORE_WORDS = 51200,
@@ -37,7 +35,7 @@ module program_loader
     output logic refused,
     output logic [3:0] refused_code,
     output logic exceeds,
-    output header_t header,
+    output squeeze_pkg::header_t header,
     output logic [30:0] image_words,
     output logic image_words_known,
 
@@ -48,6 +46,8 @@ module program_loader
     output logic [63:0] pw_data
 );
   initial if (KERNEL_MAX > 15 || ACT_DEPTH > 1 << 17) $fatal(1, "program_loader: KERNEL_MAX or ACT_DEPTH is too large");
+
+  initial if (squeeze_pkg::LAYER_WORDS != 6 || squeeze_pkg::INSTRUCTION_WORDS != 2) $fatal(1, "program_loader: record sizes");
 
   localparam int GATHER_WORDS_MAX = (3 * KERNEL_MAX + CIN - 1) / CIN;
   localparam logic [3:0] WRONG_LENGTH = 4'd3, WRONG_ENGINE = 4'd4, TOO_LARGE = 4'd9;  // docs/program.md, Errors
@@ -66,7 +66,7 @@ module program_loader
 
   assign beat_ready = check == 3'd0;
   assign beat = beat_valid && beat_ready;
-  assign header_end = beat && in_header && word == 3'(HEADER_WORDS - 1);
+  assign header_end = beat && in_header && word == 3'(squeeze_pkg::HEADER_WORDS - 1);
 
   always_ff @(posedge clk) begin
     if (rst || begin_load) begin
@@ -78,12 +78,13 @@ module program_loader
       check <= {check[1:0], header_end};
       if (check[2]) refused <= wrong_version || wrong_engine || too_large || expected_length != packet_length;
     end
-    for (int k = 0; k < HEADER_WORDS; k++) begin
+    for (int k = 0; k < squeeze_pkg::HEADER_WORDS; k++) begin
       if (beat && in_header && word == 3'(k)) header_words[64*k+:64] <= beat_data;
     end
-    expected_length <= 24'(HEADER_WORDS + 1) + 24'(LAYER_WORDS) * 24'(header.layers) + 24'(header.buffers) +
-                       24'(header.instructions) * 24'd2 + 24'(header.params);
-    wrong_version <= header.version != FORMAT_VERSION;
+    // 6 words a layer and 2 an instruction, as shifts: synthesis would take a DSP for a product.
+    expected_length <= 24'(squeeze_pkg::HEADER_WORDS + 1) + {14'd0, header.layers, 2'd0} + {15'd0, header.layers, 1'd0} +
+                       24'(header.buffers) + {7'd0, header.instructions, 1'd0} + 24'(header.params);
+    wrong_version <= header.version != squeeze_pkg::FORMAT_VERSION;
     wrong_engine <= header.engine != ENGINE_ID;
     too_large <= 32'(header.layers) > LAYER_DEPTH || 32'(header.buffers) > BUFFER_DEPTH ||
                  32'(header.instructions) > PROGRAM_DEPTH || 32'(header.params) > PARAM_DEPTH ||
@@ -97,12 +98,12 @@ module program_loader
   logic [1:0] section;
   logic [15:0] index, records;
   logic record_end, section_end;
-  layer_t layer;
-  buffer_t buffer;
+  squeeze_pkg::layer_t layer;
+  squeeze_pkg::buffer_t buffer;
 
   // Only the first word of a layer record is looked at.
-  assign layer = layer_t'(384'(beat_data));
-  assign buffer = buffer_t'(beat_data);
+  assign layer = squeeze_pkg::layer_t'(384'(beat_data));
+  assign buffer = squeeze_pkg::buffer_t'(beat_data);
 
   always_comb begin
     case (section)
@@ -112,8 +113,8 @@ module program_loader
       default: records = header.params;
     endcase
     case (section)
-      2'd0: record_end = word == 3'(LAYER_WORDS - 1);
-      2'd2: record_end = word == 3'(INSTRUCTION_WORDS - 1);
+      2'd0: record_end = word == 3'(squeeze_pkg::LAYER_WORDS - 1);
+      2'd2: record_end = word == 3'(squeeze_pkg::INSTRUCTION_WORDS - 1);
       default: record_end = 1'b1;
     endcase
     section_end = record_end && index + 16'd1 == records;
@@ -159,7 +160,7 @@ module program_loader
     end
     if (size_step == 5'd0) begin
       size <= '0;
-      addend <= 34'(header.width) * 34'd3;
+      addend <= {17'd0, header.width, 1'd0} + 34'(header.width);
       height_left <= header.height;
     end else if (!image_words_known) begin
       if (height_left[0]) size <= size + addend;

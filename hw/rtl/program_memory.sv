@@ -12,9 +12,7 @@
 // {INIT_PREFIX, "instructions.hex"} (64-bit words), "layer0.hex" .. "layer5.hex" (word k of each layer) and "buffers.hex".
 `default_nettype none
 
-module program_memory
-  import squeeze_pkg::*;
-#(
+module program_memory #(
     parameter int PROGRAM_DEPTH = 256,
     parameter int LAYER_DEPTH = 32,
     parameter int BUFFER_DEPTH = 32,
@@ -32,10 +30,10 @@ module program_memory
     input wire logic [2:0] f_req,
     input wire logic [2:0][15:0] f_index,
     output logic [2:0] f_done,
-    output instruction_t f_instruction,
-    output layer_t f_layer,
-    output buffer_t f_source,
-    output buffer_t f_target
+    output squeeze_pkg::instruction_t f_instruction,
+    output squeeze_pkg::layer_t f_layer,
+    output squeeze_pkg::buffer_t f_source,
+    output squeeze_pkg::buffer_t f_target
 );
   initial begin
     if (PROGRAM_DEPTH < 2 || PROGRAM_DEPTH > 65536) $fatal(1, "program_memory: PROGRAM_DEPTH must be 2 to 65536");
@@ -86,8 +84,8 @@ module program_memory
   end
 
   // --- tables: read in step 5 ---
-  logic [LAYER_WORDS-1:0][63:0] layer;
-  for (genvar k = 0; k < LAYER_WORDS; k++) begin : layer_words
+  logic [squeeze_pkg::LAYER_WORDS-1:0][63:0] layer;
+  for (genvar k = 0; k < squeeze_pkg::LAYER_WORDS; k++) begin : layer_words
     (* ram_style = "distributed" *) logic [63:0] words[LAYER_DEPTH];
     if (INIT_PREFIX != "") begin : initial_words
       initial $readmemh($sformatf("%slayer%0d.hex", INIT_PREFIX, k), words);
@@ -98,8 +96,8 @@ module program_memory
     assign layer[k] = words[f_instruction.layer[LAYER_ADDRESS-1:0]];
   end
 
-  (* ram_style = "distributed" *) logic [BUFFER_BITS-1:0] sources[BUFFER_DEPTH];
-  (* ram_style = "distributed" *) logic [BUFFER_BITS-1:0] targets[BUFFER_DEPTH];
+  (* ram_style = "distributed" *) logic [squeeze_pkg::BUFFER_BITS-1:0] sources[BUFFER_DEPTH];
+  (* ram_style = "distributed" *) logic [squeeze_pkg::BUFFER_BITS-1:0] targets[BUFFER_DEPTH];
   if (INIT_PREFIX != "") begin : initial_buffers
     initial $readmemh({INIT_PREFIX, "buffers.hex"}, sources);
     initial $readmemh({INIT_PREFIX, "buffers.hex"}, targets);
@@ -107,13 +105,13 @@ module program_memory
 
   always_ff @(posedge clk) begin
     if (pw_valid && pw_section == 2'd1) begin
-      sources[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[BUFFER_BITS-1:0];
-      targets[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[BUFFER_BITS-1:0];
+      sources[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[squeeze_pkg::BUFFER_BITS-1:0];
+      targets[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[squeeze_pkg::BUFFER_BITS-1:0];
     end
     if (step[5]) begin
-      f_layer <= layer_t'(layer);
-      f_source <= buffer_t'(sources[f_instruction.source[BUFFER_ADDRESS-1:0]]);
-      f_target <= buffer_t'(targets[f_instruction.target[BUFFER_ADDRESS-1:0]]);
+      f_layer <= squeeze_pkg::layer_t'(layer);
+      f_source <= squeeze_pkg::buffer_t'(sources[f_instruction.source[BUFFER_ADDRESS-1:0]]);
+      f_target <= squeeze_pkg::buffer_t'(targets[f_instruction.target[BUFFER_ADDRESS-1:0]]);
     end
   end
 

@@ -22,9 +22,7 @@
 // with initial memory contents.
 `default_nettype none
 
-module receiver
-  import squeeze_pkg::*;
-#(
+module receiver #(
     parameter int CIN = 8,
     parameter int ACT_DEPTH = 5120,
     parameter int STORE_WORDS = 51200,
@@ -61,7 +59,7 @@ module receiver
     output logic img_first,
     input wire logic img_drop,
 
-    output header_t header,
+    output squeeze_pkg::header_t header,
     output logic [31:0] program_crc,
     output logic program_valid,
     output logic store_valid,
@@ -127,7 +125,7 @@ module receiver
 
   // --- the packet's header ---
   state_t state;
-  packet_t packet;
+  squeeze_pkg::packet_t packet;
   logic packet_last;
   error_t verdict, checked;
   logic image, is_program, weights, streamed;
@@ -137,13 +135,13 @@ module receiver
   logic image_words_known;
 
   assign streamed = STORE_WORDS == 0;
-  assign image = packet.type_ == PACKET_IMAGE;
-  assign weights = packet.type_ == PACKET_WEIGHTS && !streamed;
-  assign is_program = packet.type_ == PACKET_PROGRAM;
+  assign image = packet.type_ == squeeze_pkg::PACKET_IMAGE;
+  assign weights = packet.type_ == squeeze_pkg::PACKET_WEIGHTS && !streamed;
+  assign is_program = packet.type_ == squeeze_pkg::PACKET_PROGRAM;
 
   always_comb begin
     checked = packet_last ? EARLY_LAST : NONE;
-    if (packet.magic != PACKET_MAGIC) checked = BAD_MAGIC;
+    if (packet.magic != squeeze_pkg::PACKET_MAGIC) checked = BAD_MAGIC;
     else if (image) begin
       if (!program_valid) checked = NO_PROGRAM;
       else if (31'(packet.length) != image_words || packet.length == 24'd0) checked = BAD_LENGTH;
@@ -153,7 +151,7 @@ module receiver
       if (packet.length == 24'd0) checked = BAD_LENGTH;
       else if (packet.identity != ENGINE_ID[23:0]) checked = BAD_IDENTITY;
       else if (!packet_last && weights && (packet.length < 24'd3 || 32'(packet.length) > WEIGHT_BEATS_MAX + 1)) checked = BAD_LENGTH;
-      else if (!packet_last && is_program && packet.length < 24'(HEADER_WORDS + 2)) checked = BAD_LENGTH;
+      else if (!packet_last && is_program && packet.length < 24'(squeeze_pkg::HEADER_WORDS + 2)) checked = BAD_LENGTH;
     end else checked = BAD_TYPE;
   end
 
@@ -254,7 +252,7 @@ module receiver
 
   always_ff @(posedge clk) begin
     if (state == HEADER) begin
-      packet <= packet_t'(beat_data);
+      packet <= squeeze_pkg::packet_t'(beat_data);
       packet_last <= beat_last;
     end
     if (state == CHECK) verdict <= checked;
@@ -309,7 +307,7 @@ module receiver
     end else begin
       case (state)
         HEADER: if (beat_valid && !ahead && !report && !packet_done && !frame_begin && settle == 3'd0) state <= CHECK;
-        CHECK: if (image_words_known) state <= DECIDE;
+        CHECK: if (image_words_known || !(image && program_valid)) state <= DECIDE;
         DECIDE:
         if (drop || (take && verdict != NONE)) state <= beat_last ? HEADER : DISCARD;
         else if (take) state <= image ? IMAGE : is_program ? PROGRAM : WEIGHTS;
@@ -368,8 +366,11 @@ module receiver
 
   always_ff @(posedge clk) begin
     if (!rst) begin
-      if (take && verdict == NONE && is_program) program_is_valid <= 1'b0;
-      if (take && verdict == NONE && weights) store_is_valid <= 1'b0;
+      // Also where the length is none that such a packet can have, as long as it is a packet for this engine.
+      if (take && (verdict == NONE || (verdict == BAD_LENGTH && packet.length != 24'd0))) begin
+        if (is_program) program_is_valid <= 1'b0;
+        if (weights) store_is_valid <= 1'b0;
+      end
       if (succeeded && is_program) program_is_valid <= 1'b1;
       if (succeeded && weights) store_is_valid <= 1'b1;
     end

@@ -11,9 +11,7 @@
 //   tile_params_*       first requantization record of this group
 `default_nettype none
 
-module tile_walker
-  import squeeze_pkg::*;
-#(
+module tile_walker #(
     parameter int COUT = 16,
     parameter int TILE_WORDS = 80,
     localparam int WORD_BITS = $clog2(TILE_WORDS)
@@ -25,8 +23,8 @@ module tile_walker
     output logic fetch_req,
     output logic [15:0] fetch_index,
     input wire logic fetch_done,
-    input wire instruction_t fetch_instruction,
-    input wire layer_t fetch_layer,
+    input wire squeeze_pkg::instruction_t fetch_instruction,
+    input wire squeeze_pkg::layer_t fetch_layer,
 
     output logic tile_valid,
     input wire logic tile_take,
