@@ -20,7 +20,7 @@
 `default_nettype none
 
 module control_registers #(
-    parameter int VALUES = 9,
+    parameter int VALUES = 11,
     parameter int FIRST = 'h40,
     parameter int ADDR_BITS = 8
 ) (

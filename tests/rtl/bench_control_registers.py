@@ -12,7 +12,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 SEED = cocotb.RANDOM_SEED
 CASES = int(os.environ.get("CASES", "200"))
-VALUES, FIRST = 9, 0x40
+VALUES, FIRST = 11, 0x40
 CTRL, GIE, IER, ISR = 0x00, 0x04, 0x08, 0x0C
 START, DONE, IDLE, READY, AUTO, INTERRUPT = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 7, 1 << 9
 
