@@ -57,7 +57,7 @@ def run(
     """Run every test of ``tests/rtl/<bench>.py`` on module ``top``; raises AssertionError where one fails.
 
     ``sources`` are the files besides the package, by default all of hw/rtl; Verilator takes from the
-    default what ``top`` needs.  ``environment`` reaches the bench, which finds the seed as RANDOM_SEED there and the
+    default what ``top`` needs.  ``environment`` reaches the bench, which finds the seed in SQUEEZE_HLS_SEED and the
     parameters as JSON in SQUEEZE_HLS_PARAMETERS.
     """
     binaries = require()
@@ -110,6 +110,7 @@ def run(
                 results_xml=str(results / "results.xml"),
                 extra_env={
                     "SQUEEZE_HLS_PARAMETERS": json.dumps(parameters),
+                    "SQUEEZE_HLS_SEED": str(seed),
                     "PYGPI_PYTHON_BIN": sys.executable,
                     **(environment or {}),
                 },
