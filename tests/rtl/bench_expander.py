@@ -47,9 +47,20 @@ def random_case(rng: random.Random) -> SimpleNamespace:
         words = rng.randint(1, max(1, min(6, TILE_WORDS // (taps + 1))))
         groups_a, groups_b = rng.randint(1, 3), rng.randint(1, 3) if kind == "pair" else 0
         layer = blank(
-            fields.LAYER, rng, half_a=1, half_b=int(kind == "pair"), rows0=rows0, rows1=rows1, columns=columns,
-            words=words, groups_a=groups_a, groups_b=groups_b, weights=len(store) // WORD_BYTES,
-            params_a=len(params), params_b=len(params) + groups_a * COUT, residual=0,
+            fields.LAYER,
+            rng,
+            half_a=1,
+            half_b=int(kind == "pair"),
+            rows0=rows0,
+            rows1=rows1,
+            columns=columns,
+            words=words,
+            groups_a=groups_a,
+            groups_b=groups_b,
+            weights=len(store) // WORD_BYTES,
+            params_a=len(params),
+            params_b=len(params) + groups_a * COUT,
+            residual=0,
         )
         params += [
             (rng.randrange(-(1 << 23), 1 << 23), rng.randrange(1 << 16, 1 << 17), rng.randrange(16))
@@ -61,7 +72,9 @@ def random_case(rng: random.Random) -> SimpleNamespace:
             for name in tile_halves(layer, group):
                 shape = (half_depth(layer, name), COUT, CIN)
                 density = rng.choice([0.0, 0.05, 0.4, 0.8, 0.95, 1.0])
-                halves[name] = np.where(np_rng.random(shape) < density, np_rng.integers(-32, 32, shape), 0).astype(np.int8)
+                halves[name] = np.where(np_rng.random(shape) < density, np_rng.integers(-32, 32, shape), 0).astype(
+                    np.int8
+                )
             blob = encode_tile(list(halves.values()), CHUNK)
             store += blob
             tiles.append((halves, blob))
@@ -74,7 +87,10 @@ def random_case(rng: random.Random) -> SimpleNamespace:
     )
     program = Program(
         header=blank(fields.HEADER, rng, layers=len(layers), buffers=32, instructions=len(order), params=len(params)),
-        layers=tuple(layers), buffers=buffers, instructions=instructions, params=np.array(params, np.int64),
+        layers=tuple(layers),
+        buffers=buffers,
+        instructions=instructions,
+        params=np.array(params, np.int64),
     )
     frame = []
     for index in order:
@@ -183,7 +199,7 @@ class Bench:
             await RisingEdge(dut.clk)
 
     async def tiles(self, frames: list, slow: float, release: bool = True) -> list[tuple[int, int, int, bool]]:
-        """Watch the tiles of `frames` come; per tile the cycles of its first and last chunk, chunks, and whether it is first."""
+        """Watch `frames` come; per tile the cycles of first and last chunk, chunks, and if it is an instruction's first."""
         dut, rng = self.dut, self.rng
         written: list[dict] = [{}, {}]
         times: list[list[int]] = [[], []]
@@ -227,7 +243,9 @@ class Bench:
         wrong = np.argwhere(got != want)
         if len(wrong):
             k = tuple(wrong[0])
-            raise AssertionError(f"tile {number}: {len(wrong)} wrong, first at {k}: {got[k]}, not {want[k]} (seed {SEED})")
+            raise AssertionError(
+                f"tile {number}: {len(wrong)} wrong, first at {k}: {got[k]}, not {want[k]} (seed {SEED})"
+            )
 
     async def check_records(self, number: int, tile: SimpleNamespace) -> None:
         """Read the records between two clock edges: the port is asynchronous."""
@@ -306,4 +324,6 @@ async def throughput(dut: object) -> None:
                 gaps[new].add(first - last - 1)
     assert gaps[False] <= {2}
     assert STREAMED or not gaps[True] or min(gaps[True]) == 6
-    dut._log.info("cycles between tiles: within an instruction %s, at its start %s", *(sorted(gaps[k]) for k in (False, True)))
+    dut._log.info(
+        "cycles between tiles: within an instruction %s, at its start %s", *(sorted(gaps[k]) for k in (False, True))
+    )

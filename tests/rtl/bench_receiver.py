@@ -85,9 +85,14 @@ class Model:
             base = rng.randrange(LIMITS["act"])
             buffers.append(row(fields.BUFFER, rng, base=base, depth=LIMITS["act"] - base + (excess if i == 0 else 0)))
         head = {
-            "version": fields.FORMAT_VERSION, "engine": ENGINE_ID, "weights_crc": zlib.crc32(self.weights),
-            "store_words": min(len(self.weights) // 9, STORE_WORDS), "height": rng.randint(1, 12), "width": rng.randint(1, 12),
-            "kernel": rng.randint(1, 7), "gather_words": 1,
+            "version": fields.FORMAT_VERSION,
+            "engine": ENGINE_ID,
+            "weights_crc": zlib.crc32(self.weights),
+            "store_words": min(len(self.weights) // 9, STORE_WORDS),
+            "height": rng.randint(1, 12),
+            "width": rng.randint(1, 12),
+            "kernel": rng.randint(1, 7),
+            "gather_words": 1,
         }
         if rng.random() < 0.05:
             head |= {"height": rng.randint(1, 1 << 12), "width": 1}
@@ -97,8 +102,10 @@ class Model:
             buffers=tuple(buffers),
             instructions=tuple(row(fields.INSTRUCTION, rng) for _ in range(counts["instructions"])),
             params=np.array(
-                [(rng.randrange(-(1 << 23), 1 << 23), rng.randrange(1 << 16, 1 << 17), rng.randrange(16))
-                 for _ in range(counts["params"])]
+                [
+                    (rng.randrange(-(1 << 23), 1 << 23), rng.randrange(1 << 16, 1 << 17), rng.randrange(16))
+                    for _ in range(counts["params"])
+                ]
             ),
         )
         return program, pack_program(program)
@@ -106,10 +113,17 @@ class Model:
     def program_packet(self, fault: str | None = None) -> Packet:
         rng = self.rng
         overrides = {
-            "version": {"version": 2}, "engine": {"engine": ENGINE_ID ^ 1 << rng.randrange(32)}, "residual": {"residual": 1},
-            "excess": {"excess": 1}, "layers": {"layers": LIMITS["layer"] + 1}, "buffers": {"buffers": LIMITS["buffer"] + 1},
-            "instructions": {"instructions": LIMITS["program"] + 1}, "params": {"params": LIMITS["param"] + CIN},
-            "kernel": {"kernel": 8}, "store_words": {"store_words": STORE_WORDS + 1}, "gather": {"gather_words": 99},
+            "version": {"version": 2},
+            "engine": {"engine": ENGINE_ID ^ 1 << rng.randrange(32)},
+            "residual": {"residual": 1},
+            "excess": {"excess": 1},
+            "layers": {"layers": LIMITS["layer"] + 1},
+            "buffers": {"buffers": LIMITS["buffer"] + 1},
+            "instructions": {"instructions": LIMITS["program"] + 1},
+            "params": {"params": LIMITS["param"] + CIN},
+            "kernel": {"kernel": 8},
+            "store_words": {"store_words": STORE_WORDS + 1},
+            "gather": {"gather_words": 99},
         }
         program, data = self.make_program(**overrides.get(fault or "", {}))
         code = 0 if fault is None else 4 if fault == "engine" else 9
@@ -128,12 +142,19 @@ class Model:
         if code == 0:
             h = program.header
             packet.apply["program"] = SimpleNamespace(
-                header=sum(w << 64 * k for k, w in enumerate(words[:6])), crc=int.from_bytes(data[-8:-4], "little"),
-                image=-(-3 * h.height * h.width // 8), weights_crc=h.weights_crc,
+                header=sum(w << 64 * k for k, w in enumerate(words[:6])),
+                crc=int.from_bytes(data[-8:-4], "little"),
+                image=-(-3 * h.height * h.width // 8),
+                weights_crc=h.weights_crc,
             )
             packet.writes, position = [], 6
             for section, (record, count) in enumerate(
-                ((fields.LAYER, h.layers), (fields.BUFFER, h.buffers), (fields.INSTRUCTION, h.instructions), (fields.PARAM, h.params))
+                (
+                    (fields.LAYER, h.layers),
+                    (fields.BUFFER, h.buffers),
+                    (fields.INSTRUCTION, h.instructions),
+                    (fields.PARAM, h.params),
+                )
             ):
                 for index in range(count):
                     for word in range(record.words):
@@ -180,8 +201,23 @@ class Model:
         if kind == "image":
             packet = self.image_packet()
         elif kind == "program":
-            faults = ["version", "engine", "residual", "excess", "layers", "buffers", "instructions", "params", "kernel", "gather", "crc", "size"]
-            packet = self.program_packet(rng.choice(faults + ["store_words"] * bool(STORE_WORDS)) if rng.random() < 0.5 else None)
+            faults = [
+                "version",
+                "engine",
+                "residual",
+                "excess",
+                "layers",
+                "buffers",
+                "instructions",
+                "params",
+                "kernel",
+                "gather",
+                "crc",
+                "size",
+            ]
+            packet = self.program_packet(
+                rng.choice(faults + ["store_words"] * bool(STORE_WORDS)) if rng.random() < 0.5 else None
+            )
         else:
             packet = self.weights_packet(rng.choice(["long", "odd", "crc"]) if rng.random() < 0.4 else None)
         return self.damaged(packet) if rng.random() < 0.35 else packet
@@ -225,7 +261,7 @@ class Model:
             if header_fault:
                 packet.apply = {}
             else:
-                packet.apply = {name: None for name in packet.apply}
+                packet.apply = dict.fromkeys(packet.apply)
         return packet
 
 
@@ -251,11 +287,11 @@ class Bench:
 
     async def reset(self, cycles: int = 3) -> None:
         dut = self.dut
-        self.run = self.busy = 0
         dut.rst.value = 1
         dut.img_drop.value = 0
         for _ in range(cycles):
             await self.cycle()
+        self.run = self.busy = 0
         dut.rst.value = 0
         self.clear()
 
@@ -323,7 +359,11 @@ async def play(bench: Bench, model: Model, packet: Packet, what: str) -> None:
         expected.append(f"error {packet.code}" + " abort" * packet.begun)
     await bench.until(len(expected), what)
     for _ in range(PATIENCE + 40 * len(packet.beats)):  # to the end of the packet, also behind an error
-        if not bench.queue and bench.offered is None and (packet.code or packet.kind != "image" or len(bench.images) == len(packet.beats) - 1):
+        if (
+            not bench.queue
+            and bench.offered is None
+            and (packet.code or packet.kind != "image" or len(bench.images) == len(packet.beats) - 1)
+        ):
             break
         await bench.cycle()
     await bench.idle(25)
@@ -345,7 +385,9 @@ async def play(bench: Bench, model: Model, packet: Packet, what: str) -> None:
     if model.program is not None:
         assert int(dut.header.value) == model.program.header, f"{what}: header"
         assert int(dut.program_crc.value) == model.program.crc, f"{what}: program_crc"
-        assert int(dut.weights_ok.value) == (not STORE_WORDS or model.store_crc == model.program.weights_crc), f"{what}: weights_ok"
+        assert int(dut.weights_ok.value) == (not STORE_WORDS or model.store_crc == model.program.weights_crc), (
+            f"{what}: weights_ok"
+        )
 
 
 @cocotb.test()
@@ -374,7 +416,7 @@ async def prepare(bench: Bench, model: Model) -> None:
 
 @cocotb.test()
 async def images_taken_ahead(dut: object) -> None:
-    """While a frame runs, the next image's beats pass, its frame_begin waits; a failing one is reported at its start."""
+    """While a frame runs, the next image's beats pass, frame_begin waits; a failure is reported at its start."""
     begin(dut)
     rng = random.Random(SEED + 1)
     bench, model = Bench(dut, rng), MODEL
@@ -447,7 +489,9 @@ async def resets(dut: object) -> None:
     await bench.reset()
     await prepare(bench, model)
     for case in range(30):
-        packet = rng.choice([model.image_packet, model.program_packet, *([model.weights_packet] if STORE_WORDS else [])])()
+        packet = rng.choice(
+            [model.image_packet, model.program_packet, *([model.weights_packet] if STORE_WORDS else [])]
+        )()
         before = (model.program, model.store_crc)
         bench.clear()
         bench.gaps = bench.stalls = 0
@@ -464,7 +508,9 @@ async def resets(dut: object) -> None:
         elif packet.kind == "weights" and not int(dut.store_valid.value):
             model.store_crc = None
         elif packet.kind == "program":
-            model.program = packet.apply["program"] if int(dut.program_crc.value) == packet.apply["program"].crc else before[0]
+            model.program = (
+                packet.apply["program"] if int(dut.program_crc.value) == packet.apply["program"].crc else before[0]
+            )
         elif packet.kind == "weights":
             model.store_crc = packet.apply["store_crc"]
         if model.program is None or model.store_crc != model.program.weights_crc:
