@@ -199,7 +199,7 @@ class Bench:
             await RisingEdge(dut.clk)
 
     async def tiles(self, frames: list, slow: float, release: bool = True) -> list[tuple[int, int, int, bool]]:
-        """Watch `frames` come; per tile the cycles of first and last chunk, chunks, and if it is an instruction's first."""
+        """Watch `frames` come; per tile the cycles of its first and last chunk, its chunks, and `first`."""
         dut, rng = self.dut, self.rng
         written: list[dict] = [{}, {}]
         times: list[list[int]] = [[], []]
