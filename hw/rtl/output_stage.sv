@@ -16,7 +16,6 @@
 `default_nettype none
 
 module output_stage
-    import squeeze_pkg::*;
 #(
     parameter int PIX = 3,
     parameter int CIN = 8,
@@ -30,9 +29,9 @@ module output_stage
 
     input wire logic record_valid,
     output logic record_ready,
-    input wire instruction_t record_instruction,
-    input wire layer_t record_layer,
-    input wire buffer_t record_target,
+    input wire squeeze_pkg::instruction_t record_instruction,
+    input wire squeeze_pkg::layer_t record_layer,
+    input wire squeeze_pkg::buffer_t record_target,
 
     input wire logic set_valid,
     input wire logic [PIX-1:0][COUT-1:0][23:0] set_sums,
@@ -58,14 +57,14 @@ module output_stage
     output logic idle
 );
     localparam int WORDS = PIX * CW;  // words of a set
-    localparam int OUTPUT_FLUSH = REQUANT_LATENCY + 6;  // of the sequencer, too
+    localparam int OUTPUT_FLUSH = squeeze_pkg::REQUANT_LATENCY + 6;  // of the sequencer, too
     localparam int LANE_BITS = PIX > 1 ? $clog2(PIX) : 1;
 
     // ---- records: the one in use and the next one ----
     logic active, next_full;
-    instruction_t ins, next_ins;
-    layer_t lay, next_lay;
-    buffer_t tgt, next_tgt;
+    squeeze_pkg::instruction_t ins, next_ins;
+    squeeze_pkg::layer_t lay, next_lay;
+    squeeze_pkg::buffer_t tgt, next_tgt;
     logic front_done;   // every set of the record in use has left its holding register
     logic [4:0] flush;  // cycles until the back of the pipeline has forgotten the record in use
     logic take_next;
@@ -207,7 +206,7 @@ module output_stage
     logic [CIN-1:0][3:0] rq_offset;
     logic [5:0] rq_shift;
     mark_t rq_mark;
-    mark_t [REQUANT_LATENCY-1:0] marks;
+    mark_t [squeeze_pkg::REQUANT_LATENCY-1:0] marks;
     mark_t mark;
 
     always_ff @(posedge clk) begin
@@ -223,11 +222,11 @@ module output_stage
         rq_mark.set_ends <= set_leaves;
         rq_mark.block_ends <= set_leaves && block_ends;
         rq_mark.group_ends <= set_leaves && group_ends;
-        marks <= {marks[REQUANT_LATENCY-2:0], rq_mark};
+        marks <= {marks[squeeze_pkg::REQUANT_LATENCY-2:0], rq_mark};
         if (rst) rq_in_valid <= 1'b0;
         else rq_in_valid <= front_valid;
     end
-    assign mark = marks[REQUANT_LATENCY-1];
+    assign mark = marks[squeeze_pkg::REQUANT_LATENCY-1];
 
     requantizer #(.CIN(CIN)) requantizer_i (
         .clk(clk), .rst(rst),

@@ -20,7 +20,6 @@
 `default_nettype none
 
 module sequencer
-    import squeeze_pkg::*;
 #(
     parameter int PIX = 3,
     parameter int CIN = 8,
@@ -40,16 +39,16 @@ module sequencer
     output logic fetch_req,
     output logic [15:0] fetch_index,
     input wire logic fetch_done,
-    input wire instruction_t fetch_instruction,
-    input wire layer_t fetch_layer,
-    input wire buffer_t fetch_source,
-    input wire buffer_t fetch_target,
+    input wire squeeze_pkg::instruction_t fetch_instruction,
+    input wire squeeze_pkg::layer_t fetch_layer,
+    input wire squeeze_pkg::buffer_t fetch_source,
+    input wire squeeze_pkg::buffer_t fetch_target,
 
     output logic record_valid,
     input wire logic record_ready,
-    output instruction_t record_instruction,
-    output layer_t record_layer,
-    output buffer_t record_target,
+    output squeeze_pkg::instruction_t record_instruction,
+    output squeeze_pkg::layer_t record_layer,
+    output squeeze_pkg::buffer_t record_target,
 
     input wire logic tile_ready,
     output logic tile_release,
@@ -77,15 +76,15 @@ module sequencer
     output logic stall_output
 );
     localparam int SET_CYCLES = PIX * CW;
-    localparam int OUTPUT_FLUSH = REQUANT_LATENCY + 6;  // of the output stage: cycles between two instructions
+    localparam int OUTPUT_FLUSH = squeeze_pkg::REQUANT_LATENCY + 6;  // of the output stage: cycles between two instructions
 
     // ---- the next instruction: fetched and prepared while this one runs ----
     typedef enum logic [2:0] {FETCH, POINTERS, CENTER, FOLLOWING, LANES, PREPARED} fetch_state_t;
     fetch_state_t fetch_state;
     logic [15:0] pc;
-    instruction_t n_ins;
-    layer_t n_lay;
-    buffer_t n_src, n_tgt;
+    squeeze_pkg::instruction_t n_ins;
+    squeeze_pkg::layer_t n_lay;
+    squeeze_pkg::buffer_t n_src, n_tgt;
     logic [16:0] n_start, n_phase1, n_center;                 // ring offsets: first tap, phase 1, half B
     logic [16:0] n_start_next, n_phase1_next, n_center_next;  // the same for the second block
     logic [2:0] n_center_mod;
@@ -190,7 +189,7 @@ module sequencer
     end
 
     // ---- the instruction in use ----
-    layer_t lay;
+    squeeze_pkg::layer_t lay;
     logic [16:0] base, depth;
     logic [16:0] start_ptr, start_next, phase1_ptr, phase1_next, center_ptr, center_next;  // of the first block
     logic [2:0] start_mod, center_mod;
@@ -357,7 +356,7 @@ module sequencer
         advance = wrap(18'(pointer) + 18'(lay.pitch), depth);
     endfunction
 
-    task automatic begin_set(input layer_t of);
+    task automatic begin_set(input squeeze_pkg::layer_t of);
         phase <= 1'b0;
         rows_left <= of.rows0 - 4'd1;
         columns_left <= of.columns - 4'd1;

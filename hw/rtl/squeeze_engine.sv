@@ -6,7 +6,6 @@
 `default_nettype none
 
 module squeeze_engine
-    import squeeze_pkg::*;
 #(
     parameter int PIX = 3,
     parameter int CIN = 8,
@@ -87,7 +86,7 @@ module squeeze_engine
     logic run, busy_frame, frame_begin, frame_abort, packet_done, img_drop;
     logic [3:0] packet_error, error;
     logic restart, flush;
-    header_t header;
+    squeeze_pkg::header_t header;
     logic [31:0] program_crc;
     logic program_valid, store_valid, weights_ok;
     logic logits_out, rows_done, frame_rows_done, frame_done, stream_complete, stream_failed;
@@ -170,18 +169,18 @@ module squeeze_engine
     );
 
     // The buffer of gathered rows, kept as it passes by.
-    buffer_t gather;
-    initial gather = buffer_t'(GATHER_INIT);
+    squeeze_pkg::buffer_t gather;
+    initial gather = squeeze_pkg::buffer_t'(GATHER_INIT);
     localparam logic [63:0] GATHER_INIT = '0;
     always_ff @(posedge clk)
-        if (pw_valid && pw_section == 2'd1 && pw_index == 16'(header.gather_buffer)) gather <= buffer_t'(pw_data);
+        if (pw_valid && pw_section == 2'd1 && pw_index == 16'(header.gather_buffer)) gather <= squeeze_pkg::buffer_t'(pw_data);
 
     // ---- program and weights ----
     logic [2:0] f_req, f_done;
     logic [2:0][15:0] f_index;
-    instruction_t f_instruction;
-    layer_t f_layer;
-    buffer_t f_source, f_target;
+    squeeze_pkg::instruction_t f_instruction;
+    squeeze_pkg::layer_t f_layer;
+    squeeze_pkg::buffer_t f_source, f_target;
     assign f_req[2] = 1'b0;
     assign f_index[2] = '0;
 
@@ -273,9 +272,9 @@ module squeeze_engine
 
     // ---- products ----
     logic record_valid, record_ready, output_idle, logit_space, group_sent;
-    instruction_t record_instruction;
-    layer_t record_layer;
-    buffer_t record_target;
+    squeeze_pkg::instruction_t record_instruction;
+    squeeze_pkg::layer_t record_layer;
+    squeeze_pkg::buffer_t record_target;
     logic [TILE_BITS-1:0] tile_raddr;
     logic [COUT-1:0][CIN*6-1:0] tile_rdata;
     logic [2:0] rotate;

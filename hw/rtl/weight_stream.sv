@@ -11,7 +11,6 @@
 `default_nettype none
 
 module weight_stream
-    import squeeze_pkg::*;
 (
     input wire logic clk,
     input wire logic rst,
@@ -34,7 +33,7 @@ module weight_stream
 );
     typedef enum logic [2:0] {IDLE, HEADER, DATA, DONE, DISCARD} state_t;
     state_t state;
-    packet_t packet;
+    squeeze_pkg::packet_t packet;
     logic [31:0] beats_left;
     logic [34:0] bytes;
     logic [31:0] beats;
@@ -43,9 +42,9 @@ module weight_stream
     logic unpacked_valid;
     logic [3:0] phase_unused;
 
-    assign packet = packet_t'(s_axis_tdata);
+    assign packet = squeeze_pkg::packet_t'(s_axis_tdata);
     assign bytes = {stream_words, 3'd0} + 35'(stream_words);
-    assign good_header = packet.magic == PACKET_MAGIC && packet.type_ == PACKET_WEIGHTS && packet.identity == identity
+    assign good_header = packet.magic == squeeze_pkg::PACKET_MAGIC && packet.type_ == squeeze_pkg::PACKET_WEIGHTS && packet.identity == identity
         && 32'(packet.length) == beats && !s_axis_tlast;
     always_ff @(posedge clk) beats <= 32'((bytes + 35'd7) >> 3);
 
