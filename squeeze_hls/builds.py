@@ -183,7 +183,7 @@ def decode_weights(network: IntNetwork, engine: EngineConfig, program: bytes, st
                 tiles[half.conv.name].append(tile)
         for half in layer.halves:
             weights[half.conv.name] = _from_tiles(np.stack(tiles[half.conv.name]), half, layer)
-    return weights
+    return {conv.name: weights[conv.name] for conv in network.convs}
 
 
 def _from_tiles(tiles: np.ndarray, half: Half, layer: Layer) -> np.ndarray:

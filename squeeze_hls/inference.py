@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from squeeze_hls.errors import InputError, MissingToolError
 from squeeze_hls.ir import IntNetwork, Preprocess, Shape
 from squeeze_hls.progress import Listener
 from squeeze_hls.source import Source, load
+
+if TYPE_CHECKING:
+    from squeeze_hls.builds import Build
 
 Compute = Callable[[np.ndarray], np.ndarray]
 
@@ -40,7 +43,10 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
         build = open_build(Path(source.model))
         if on == "onnxruntime":
             return _onnxruntime(Source(model=str(build.model)), listener)
-        return _integer(build.network(), on, lambda: (build.engine, build.program, build.store))
+        network = build.network()
+        if on == "csim":
+            _require_own_program(build, network)
+        return _integer(network, on, lambda: (build.engine, build.program, build.store))
     if on == "onnxruntime":
         return _onnxruntime(source, listener)
     from squeeze_hls.board import load_board
@@ -55,6 +61,19 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
         return plan.engine, plan.program_bin, plan.weights_bin
 
     return _integer(network, on, planned)
+
+
+def _require_own_program(build: Build, network: IntNetwork) -> None:
+    """The compiled C++ trusts its program as hardware does: run only one that this planner writes."""
+    from squeeze_hls.board import load_board
+    from squeeze_hls.plan import PlanOptions, make_plan
+
+    board = load_board(str(build.report["board"]["name"]))
+    plan = make_plan(network, board, PlanOptions(engine=build.engine))
+    if (plan.program_bin, plan.weights_bin) != (build.program, build.store):
+        raise InputError(
+            f"{build.folder}: its program is not what this version plans for its model; build again, or --on executor"
+        )
 
 
 def _integer(network: IntNetwork, on: str, planned: Callable[[], Any]) -> Classifier:
@@ -81,14 +100,26 @@ def _golden(network: IntNetwork) -> Compute:
 def _executor(engine: Any, program: bytes, store: bytes) -> Compute:
     from squeeze_hls.plan.executor import Executor
 
-    try:
-        return Executor(engine, program, store).run
-    except (IndexError, ValueError) as error:
-        raise InputError(f"the program is not one that this version wrote ({error}); build again") from error
+    executor = Executor(engine, program, store)
+
+    def compute(image: np.ndarray) -> np.ndarray:
+        try:
+            return executor.run(image)
+        except (IndexError, ValueError) as error:  # a program that nobody planned
+            raise InputError(f"the program leaves its memories ({error}); build again") from error
+
+    return compute
 
 
 def _csim(engine: Any, program: bytes, store: bytes) -> Compute:
-    raise InputError("--on csim is not wired yet")
+    from squeeze_hls.pipeline import compiled_folder
+    from squeeze_hls.sim.csim import CSim, SimulatedEngine
+
+    def compute(image: np.ndarray) -> np.ndarray:
+        with compiled_folder() as folder:
+            return SimulatedEngine(engine, program, store, CSim(engine, folder)).logits(image)
+
+    return compute
 
 
 def _onnxruntime(source: Source, listener: Listener) -> Classifier:

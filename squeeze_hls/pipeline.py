@@ -5,8 +5,10 @@ Every stage is a function of values; what happens meanwhile is told to a ``Liste
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.ir import IntNetwork
-from squeeze_hls.progress import Listener, Stage
+from squeeze_hls.progress import Listener
 from squeeze_hls.source import Loaded, Source, load
 
 if TYPE_CHECKING:  # imported where they are needed, so that the command line starts quickly
@@ -70,7 +72,7 @@ def build(options: BuildOptions, listener: Listener) -> Done:
     checks = verify(plan, image, level, listener)
     if options.engine is not None:
         return _write_update(plan, loaded, checks, out)
-    return _write_build(plan, loaded, checks, out, level, listener)
+    return _write_build(plan, loaded, image, checks, out, level, listener)
 
 
 def _target(options: BuildOptions) -> tuple[Board, EngineConfig | None]:
@@ -139,19 +141,37 @@ def verify(plan: Plan, image: np.ndarray, level: str, listener: Listener) -> lis
         checks.append(Check(name="csim", status="skipped", detail="not asked for, or no C++ compiler"))
         return checks
     with listener.stage("csim") as stage:
-        checks.append(check_csim(plan, image, expected, stage))
+        checks.append(check_csim(plan, image, expected))
         stage.outcome = f"csim: {checks[-1].detail}"
     require_passed(checks)
     return checks
 
 
-def check_csim(plan: Plan, image: np.ndarray, expected: Mapping[str, np.ndarray], stage: Stage) -> Check:
+def check_csim(plan: Plan, image: np.ndarray, expected: Mapping[str, np.ndarray]) -> Check:
     """Golden model = compiled C++."""
     from squeeze_hls.sim import csim
     from squeeze_hls.verify import compare_all
 
-    with tempfile.TemporaryDirectory(prefix="squeeze-hls-") as folder:
-        return compare_all("csim", csim.run(plan, image, Path(folder)), expected)
+    with compiled_folder() as folder:
+        return compare_all("csim", csim.run(plan, image, folder), expected)
+
+
+@contextmanager
+def compiled_folder() -> Iterator[Path]:
+    """Where compiled engines are kept: in the user's cache, or nowhere for long where that cannot be written."""
+    from squeeze_hls.frontend.download import cache_dir
+
+    folder = cache_dir() / "csim"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if writable:
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="squeeze-hls-") as temporary:
+            yield Path(temporary)
 
 
 def _check_out(options: BuildOptions, out: Path) -> None:
@@ -196,7 +216,13 @@ def _deploy_model(plan: Plan, name: str) -> bytes:
 
 
 def _write_build(
-    plan: Plan, loaded: Loaded, checks: Sequence[Check], out: Path, level: str, listener: Listener
+    plan: Plan,
+    loaded: Loaded,
+    image: np.ndarray,
+    checks: Sequence[Check],
+    out: Path,
+    level: str,
+    listener: Listener,
 ) -> Done:
     from squeeze_hls.bundle import REPORT, Bundle, write_bundle
     from squeeze_hls.emit import hls
@@ -212,7 +238,7 @@ def _write_build(
                 UPDATE: _deploy_model(plan, loaded.graph.name),
             }
         )
-        bundle.merge(hls.emit(plan), "hls")
+        bundle.merge(hls.emit(plan, image=image), "hls")
         report = build_report(
             plan,
             name=loaded.graph.name,

@@ -9,8 +9,9 @@ import numpy as np
 from squeeze_hls.compare import difference
 from squeeze_hls.errors import MismatchError, SqueezeError
 from squeeze_hls.plan import Plan
-from squeeze_hls.plan.executor import Executor, Written
+from squeeze_hls.plan.executor import Executor
 from squeeze_hls.plan.hazards import Tracker
+from squeeze_hls.plan.maps import Maps, logits_name
 from squeeze_hls.report.build_report import Check
 
 
@@ -39,32 +40,17 @@ def run_executor(plan: Plan, image: np.ndarray) -> dict[str, np.ndarray]:
 
     ``image`` is u8 (H, W, 3).  Tensors have the golden model's names, shapes (H, W, C) and (classes,).
     """
-    tensors = {}
-    for layer in plan.layers:
-        height, width, _ = layer.target_shape
-        tensors[layer.target] = np.zeros((height * width, layer.target_layout.words, plan.engine.cin), np.uint8)
-
-    def collect(written: Written) -> None:
-        band = plan.bands[written.index]
-        pixels = slice(band.target_first, band.target_first + len(written.values))
-        tensors[plan.layers[band.layer].target][pixels, written.valid] = written.values[:, written.valid]
-
+    maps = Maps(plan)
     tracker = Tracker(plan.program, plan.layers, plan.bands, plan.engine)
-    logits = Executor(plan.engine, plan.program_bin, plan.weights_bin).run(image, on_write=collect, tracker=tracker)
-    result = {}
-    for layer in plan.layers:
-        if layer.average:
-            result[layer.target] = logits
-        else:
-            values = tensors[layer.target]
-            flat = layer.target_layout.collect(values.reshape(len(values), -1))
-            result[layer.target] = flat.reshape(layer.target_shape)
-    return result
+    logits = Executor(plan.engine, plan.program_bin, plan.weights_bin).run(
+        image, on_write=lambda written: maps.add(written.index, written.values), tracker=tracker
+    )
+    return maps.tensors() | {logits_name(plan): logits}
 
 
 def check_executor(plan: Plan, image: np.ndarray, golden: Mapping[str, np.ndarray]) -> Check:
     """Golden model = program executor, and no memory hazard."""
     try:
         return compare_all("executor", run_executor(plan, image), golden)
-    except SqueezeError as error:
+    except (SqueezeError, ValueError) as error:
         return Check(name="executor", status="failed", detail=str(error))

@@ -129,8 +129,10 @@ def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) 
     """A plain table; columns named in ``right`` hold numbers."""
     result = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
     for number, column in enumerate(columns):
-        justify = "right" if column in right else "left"
-        result.add_column(column, justify=justify, no_wrap=number == 0 or column in right, overflow="fold")
+        number_column = column in right
+        result.add_column(
+            column, justify="right" if number_column else "left", no_wrap=number == 0 or number_column, overflow="fold"
+        )
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,7 @@ def resolve(model: str | Path) -> Path | zoo.Entry:
     """
     if isinstance(model, Path) or model.lower().endswith((".onnx", ".net")):
         return Path(model)
-    if Path(model).exists() and model not in zoo.MODELS_BY_NAME:
+    if model not in zoo.MODELS_BY_NAME and os.path.exists(model):
         raise InputError(f"{safe_name(model)}: not a model file. Give an .onnx or a .net file, or a name of the zoo.")
     entry = zoo.find(model)
     return MODELS / entry.filename if entry.embedded else entry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
         if info.st_size > limit:
             raise InputError(f"{name}: {info.st_size:,} bytes, more than the {limit:,} that are accepted here.")
         with path.open("rb") as file:
-            return file.read(limit + 1)[:limit]
+            return file.read(info.st_size)  # a read of more would reserve memory for all of it
     except FileNotFoundError:
         raise InputError(f"{name}: no such file. Check the path.") from None
     except (OSError, ValueError) as error:
@@ -149,4 +150,23 @@ def read_onnx_file(path: Path) -> OnnxFile:
         raise InputError(f"{name}: {len(model.graph.node):,} nodes, more than the {MAX_NODES:,} accepted.")
     if model.graph.sparse_initializer:
         raise InputError(f"{name}: sparse initializers are not supported. Store the weights as dense tensors.")
+    if not all(isinstance(text, str) for text in _texts(model)):
+        raise InputError(f"{name}: a name in it is not UTF-8 text. The file is damaged; export or download it again.")
     return OnnxFile(path=path, model=model)
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """Every text that is used; protobuf gives bytes where one is not valid UTF-8."""
+    for key in (*model.opset_import, *model.graph.node):
+        yield key.domain
+    for pair in model.metadata_props:
+        yield from (pair.key, pair.value)
+    for node in model.graph.node:
+        yield from (node.op_type, node.name, *node.input, *node.output, *(a.name for a in node.attribute))
+    for value in (*model.graph.input, *model.graph.output):
+        yield value.name
+    attributes = (a.t for node in model.graph.node for a in node.attribute)
+    for tensor in (*model.graph.initializer, *attributes):
+        yield tensor.name
+        for pair in tensor.external_data:
+            yield from (pair.key, pair.value)

@@ -16,6 +16,7 @@ from squeeze_hls.frontend.context import Context, FeatureMap
 from squeeze_hls.frontend.layers import Affine, Pad, Relu
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.quantizers import channel_scale
+from squeeze_hls.frontend.text import safe_name
 
 _REMOVE = "Re-export the model or remove the layer."
 
@@ -33,7 +34,7 @@ def conv(context: Context, node: Node) -> None:
         raise node.refuse(f"weights of shape {list(weight.shape)} contradict its kernel_shape.", RE_EXPORT)
     if inputs != source.shape[1]:
         raise node.refuse(
-            f"its weights want {inputs} input channels, '{source.tensor}' has {source.shape[1]}.", RE_EXPORT
+            f"its weights want {inputs} input channels, '{safe_name(source.tensor)}' has {source.shape[1]}.", RE_EXPORT
         )
     dilation = node.spatial("dilations", (1, 1))
     if dilation != (1, 1):
@@ -88,7 +89,7 @@ def _pads(node: Node, source: FeatureMap, kernel: tuple[int, int], stride: int) 
             _same(size, k, stride, mode) for size, k in zip(source.shape[2:], kernel, strict=True)
         )
     else:
-        raise node.refuse(f"auto_pad '{mode[:20]}' does not exist.", RE_EXPORT)
+        raise node.refuse(f"auto_pad '{safe_name(mode, 20)}' does not exist.", RE_EXPORT)
     for pad, k in ((top, kernel[0]), (bottom, kernel[0]), (left, kernel[1]), (right, kernel[1])):
         most = max(k - 1, 1)  # Caffe's SqueezeNet v1.0 pads the 1x1 convolution of its classifier by 1
         if not 0 <= pad <= most:

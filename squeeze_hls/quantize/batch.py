@@ -57,9 +57,13 @@ def max_pool(node: MaxPool, x: np.ndarray) -> np.ndarray:
     """Max pooling of (N, H, W, C) of any type; windows over the edge count what is inside."""
     rows = arith.pool_size(x.shape[1], node.kernel, node.stride, node.ceil)
     cols = arith.pool_size(x.shape[2], node.kernel, node.stride, node.ceil)
-    taps = range(node.kernel)
-    tall = np.stack([x[:, _tap(k, rows, node.stride, x.shape[1])] for k in taps]).max(axis=0)
-    return np.stack([tall[:, :, _tap(k, cols, node.stride, x.shape[2])] for k in taps]).max(axis=0)
+    tall = x[:, _tap(0, rows, node.stride, x.shape[1])]
+    for k in range(1, node.kernel):
+        np.maximum(tall, x[:, _tap(k, rows, node.stride, x.shape[1])], out=tall)
+    wide = tall[:, :, _tap(0, cols, node.stride, x.shape[2])]
+    for k in range(1, node.kernel):
+        np.maximum(wide, tall[:, :, _tap(k, cols, node.stride, x.shape[2])], out=wide)
+    return wide
 
 
 def _tap(offset: int, count: int, stride: int, size: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from squeeze_hls import arith
 from squeeze_hls.errors import InputError
 from squeeze_hls.ir import Conv, GlobalAverage, Graph, IntConv, IntNetwork, IntNode, node_inputs, verify_int_network
 from squeeze_hls.quantize import batch, integers, rounding, scales, statistics
+from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
 
 Progress = Callable[[str, int, int], None]
@@ -24,21 +25,30 @@ BIAS_ROOM = 2**21  # of the 24-bit accumulator
 ROUNDS = 2  # of rounding and fitting the scale again
 
 
-def quantize(graph: Graph, images: np.ndarray, *, progress: Progress | None = None, seed: int = 0) -> IntNetwork:
+def quantize(
+    graph: Graph, images: np.ndarray, *, progress: Progress | None = None, seed: int = 0, mirror: bool = True
+) -> IntNetwork:
     """Quantize a float network to 6-bit weights and 8-bit activations.
 
-    ``images`` are u8 (N, H, W, 3) raw RGB calibration pictures of the network's input size.  The same
-    arguments give the same integers.  Raises InputError where the pictures do not fit, or a layer's
+    ``images`` are u8 (N, H, W, 3) raw RGB calibration pictures of the network's input size; with ``mirror``
+    their mirror images calibrate as well.  The same arguments give the same integers, on the same machine
+    with the same number of threads.  Raises InputError where the pictures do not fit, or a layer's
     numbers cannot be held.
     """
     if images.dtype != np.uint8 or images.shape[1:] != graph.input_shape or not len(images):
         raise InputError(f"{graph.name}: calibration pictures are {images.dtype} {images.shape}, not u8 (N, H, W, 3)")
+    if mirror:
+        images = np.concatenate([images, images[:, :, ::-1]])
     folded, pad_value, notes = fold_preprocess(graph)
-    work = _Calibration(folded, images, np.array(pad_value, np.float32), np.random.default_rng(seed))
+    border = np.array(pad_value, np.float32)
+    folded = equalize(folded, images, border)
+    work = _Calibration(folded, images, border, np.random.default_rng(seed))
     for index in range(len(folded.nodes)):
         if progress:
             progress("quantize", index, len(folded.nodes))
         work.step(index)
+    if progress:
+        progress("quantize", len(folded.nodes), len(folded.nodes))
     network = IntNetwork(
         name=graph.name,
         input=graph.input,
@@ -61,10 +71,10 @@ class _Calibration:
         self.graph, self.border = graph, border
         self.groups = integers.scale_groups(graph)
         self.scale = scales.activation_scales(graph, images, border, self.groups, rng)
-        self.real: dict[str, np.ndarray] = {graph.input: images}  # what the float network gives
+        self.real: dict[str, np.ndarray] = {graph.input: images}  # what the float network gives, in units of the scale
         self.quantized: dict[str, np.ndarray] = {graph.input: images}  # integers of the quantized one
         self.nodes: list[IntNode] = []
-        self.last_use = batch.last_use(graph)
+        self.shapes, self.last_use = graph.shapes, batch.last_use(graph)
 
     def step(self, index: int) -> None:
         """Quantize node ``index`` and compute both its outputs."""
@@ -86,17 +96,27 @@ class _Calibration:
         wide = conv.output == integers.averaged(self.graph)
         scale_in, scale_out = self.scale[self.groups[conv.input]], self.scale[self.groups[conv.output]]
         border = self.border if conv.input == self.graph.input else 0.0
-        real, seen = self.real[conv.input], self.quantized[conv.input]
-        wanted = batch.conv_output(conv, real, border)
-        given = statistics.moments(
-            (x, wanted[part].reshape(len(x), -1) / np.float32(scale_in))
-            for part, x in batch.columns(conv, seen, border)
-        )
-        fitted, weight, scale = fit(conv, given, scale_in, scale_out)
+        seen = self.quantized[conv.input]
+        shape = (len(seen), *self.shapes[conv.output])
+        self.real[conv.output] = np.empty(shape, np.float16)
+        given = statistics.moments(self._pairs(conv, border, scale_in, scale_out))
+        fitted, weight, scale = fit(conv, given, scale_in, scale_out, wide=wide)
         result = integers.integer_conv(fitted, weight, scale, scale_in, scale_out, wide=wide)
-        self.real[conv.output] = np.maximum(wanted, 0, out=wanted)
-        self.quantized[conv.output] = requantized(result, batch.columns(conv, seen, border), wanted.shape)
+        self.quantized[conv.output] = requantized(result, batch.columns(conv, seen, border), shape)
         return result
+
+    def _pairs(
+        self, conv: Conv, border: np.ndarray | float, scale_in: float, scale_out: float
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What the convolution sees and what it should give, in units of ``scale_in``; keeps the latter as well."""
+        matrix = conv.weight.reshape(len(conv.bias), -1).T
+        bias = (np.asarray(conv.bias) / scale_in).astype(np.float32)
+        real = batch.columns(conv, self.real[conv.input], border)
+        for (part, x), (_, seen) in zip(real, batch.columns(conv, self.quantized[conv.input], border), strict=True):
+            wanted = x @ matrix + bias
+            kept = self.real[conv.output]
+            kept[part] = (np.maximum(wanted, 0) * np.float32(scale_in / scale_out)).reshape(-1, *kept.shape[1:])
+            yield seen, wanted
 
 
 def requantized(conv: IntConv, chunks: Iterator[tuple[slice, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
@@ -110,7 +130,7 @@ def requantized(conv: IntConv, chunks: Iterator[tuple[slice, np.ndarray]], shape
 
 
 def fit(
-    conv: Conv, given: statistics.Moments, scale_in: float, scale_out: float
+    conv: Conv, given: statistics.Moments, scale_in: float, scale_out: float, *, wide: bool
 ) -> tuple[Conv, np.ndarray, np.ndarray]:
     """Integer weights (O, kh, kw, I), their scales (O,), and ``conv`` with the bias that goes with them.
 
@@ -120,11 +140,11 @@ def fit(
     support = start != 0
     target = statistics.best_weights(given, start, support)
     least = least_scale(conv, target, scale_in, scale_out)
-    scale = scales.weight_scale(target, given.hessian, least)
+    scale = integers.on_lattice(scales.weight_scale(target, given.hessian, least), scale_in, scale_out, wide=wide)
     for _ in range(ROUNDS):
         chosen = rounding.round_weights(target, given.hessian, scale, support)
         scale = np.maximum(scales.refit(chosen, target, given.hessian, scale), least)
-    scale = integers.as_float32(scale)
+        scale = integers.on_lattice(scale, scale_in, scale_out, wide=wide)
     chosen = rounding.descend(chosen, target, given.hessian, scale, support)
     bias = (given.mean_out - (chosen * scale[:, None]) @ given.mean_in) * scale_in
     return replace(conv, bias=bias), chosen.reshape(conv.weight.shape), scale

@@ -64,6 +64,18 @@ def weight_scale(conv: IntConv, scale_in: float, scale_out: float) -> np.ndarray
     return as_float32(factor * scale_out / scale_in)
 
 
+def lift(conv: IntConv) -> np.ndarray:
+    """What lifts outputs off the ties, in accumulator units: float64 (O,).
+
+    Outputs before rounding are multiples of ``gcd(M, 2**S) / 2**S``.  Moved up by half of that (and by at
+    most a quarter of an output or accumulator unit) none is a tie, those that were round up, as
+    ``arith.requantize`` does, and all keep the largest possible distance from one.
+    """
+    power = conv.multiplier & -conv.multiplier  # the largest power of two in M
+    factor = conv.multiplier * np.exp2(-conv.shift.astype(np.float64))
+    return np.minimum(np.minimum(power / (2.0 * conv.multiplier), 0.25 / factor), 0.25)
+
+
 class _Writer:
     """Nodes and initializers, in the order in which they are written."""
 
@@ -97,7 +109,7 @@ class _Writer:
     def _conv(self, conv: IntConv) -> None:
         scale_in, scale_out = self.scale[conv.input], self.scale[conv.output]
         scale = weight_scale(conv, scale_in, scale_out)
-        bias = conv.bias.astype(np.float64)
+        bias = conv.bias + lift(conv)
         if conv.input == self.network.input:  # the exported input is pixel - pad_value
             bias += (conv.weight.astype(np.int64) * np.array(self.network.pad_value)).sum(axis=(1, 2, 3))
         name, pads = conv.output, conv.pads
@@ -105,13 +117,26 @@ class _Writer:
         weight = self._weight(name, kernel, scale.astype(np.float32))
         offset = self._put(self._own(f"{name}/bias"), (bias * (scale_in * scale)).astype(np.float32))
         sums, positive = self._own(f"{name}/conv"), self._own(f"{name}/relu")
-        self._node(
-            "Conv", [conv.input, weight, offset], sums, conv.name,
-            kernel_shape=list(conv.kernel), strides=[conv.stride] * 2,
-            pads=[pads.top, pads.left, pads.bottom, pads.right],
-        )  # fmt: skip
+        shape = {"kernel_shape": list(conv.kernel), "strides": [conv.stride] * 2}
+        shape["pads"] = [pads.top, pads.left, pads.bottom, pads.right]
+        if self.format == "qonnx":
+            self._node("Conv", [conv.input, weight, offset], sums, conv.name, **shape)
+        else:
+            products = self._own(f"{name}/products")
+            self._node("Conv", [conv.input, weight], products, conv.name, **shape)
+            self._add_bias(products, offset, sums, f"{conv.name}/bias", len(conv.bias))
         self._node("Relu", [sums], positive, f"{conv.name}/relu")
         self._quantizer(positive, name, scale_out, conv.top)
+
+    def _add_bias(self, source: str, bias: str, target: str, name: str, channels: int) -> None:
+        """Add the bias as a batch normalization that does nothing else.
+
+        With the bias inside Conv, ONNX Runtime merges it with the quantizers around it, which rounds
+        biases to integers and halves to even.
+        """
+        one = self._put(self._own(f"ones_{channels}"), np.ones(channels, np.float32))
+        zero = self._put(self._own(f"zeros_{channels}"), np.zeros(channels, np.float32))
+        self._node("BatchNormalization", [source, one, bias, zero, one], target, name, epsilon=0.0)
 
     def _weight(self, name: str, kernel: np.ndarray, scale: np.ndarray) -> str:
         """The tensor of real weights (O, I, kh, kw)."""

@@ -13,6 +13,8 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.ir import Add, Concat, Conv, Graph, IntConv, MaxPool, node_inputs
 
 BIAS_MAX = arith.ACCUMULATOR_MAX
+LATTICE_BITS = {False: 13, True: 5}  # u8, u16 outputs
+COARSEST = 12  # bits of the multiplier that may be zero
 
 
 def scale_groups(graph: Graph) -> dict[str, str]:
@@ -38,6 +40,23 @@ def scale_groups(graph: Graph) -> dict[str, str]:
 def as_float32(scale: np.ndarray | float) -> np.ndarray:
     """Round scales to what a float32 holds, in float64."""
     return np.asarray(scale, np.float64).astype(np.float32).astype(np.float64)
+
+
+def on_lattice(weight_scale: np.ndarray, scale_in: float, scale_out: float, *, wide: bool) -> np.ndarray:
+    """The nearest weight scales (O,) whose multipliers have few bits.
+
+    Outputs before rounding are ``acc * M / 2**S``; where M is a multiple of ``2**(S - 13)`` they lie on a
+    lattice of ``2**-13`` steps, far coarser than the error of float32 convolutions.  So an exported model
+    that is moved by half a lattice step (see ``export``) rounds everywhere as the integers do.  At least
+    16 multipliers an octave remain; u16 outputs get a lattice of ``2**-5``.
+    """
+    result = np.empty(len(weight_scale))
+    for row, factor in enumerate(weight_scale * scale_in / scale_out):
+        mantissa, exponent = np.frexp(factor)
+        step = 2.0 ** min(max(17 - exponent - LATTICE_BITS[wide], 0), COARSEST)
+        multiplier = np.rint(mantissa * 2**17 / step) * step
+        result[row] = multiplier * 2.0 ** (exponent - 17)
+    return as_float32(result * scale_out / scale_in)
 
 
 def integer_conv(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DAMPING = 0.01  # of the mean diagonal
+DAMPING = 0.1  # of the mean diagonal; keeps a few pictures from deciding too much
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -100,13 +100,13 @@ def limit(report: dict[str, Any]) -> str:
         "expanding weights": stalls["weights"],
         "receiving the picture": stalls["input"],
         "requantizing and writing": stalls["output"],
-        "channels and pixels that do not fill the array": lost - sum(stalls.values()),
+        "lanes that stay empty": lost - sum(stalls.values()),
     }
     worst = max(reasons, key=lambda reason: reasons[reason])
-    speed = f"the MAC array; of its {lost:,} other cycles most ({max(0, reasons[worst]):,}) go to {worst}"
+    speed = f"the MAC array; most of the {lost:,} cycles beyond ideal go to {worst}"
     if cycles["utilization"] < 0.5:
         speed = f"{worst} ({reasons[worst]:,} cycles)"
-    return f"speed: {speed}. Size: BRAM36, {bram['available'] - bram['used']} left"
+    return f"{speed}; {bram['available'] - bram['used']} BRAM36 are left"
 
 
 def _table(*columns: str, right: tuple[str, ...]) -> Table:

@@ -1,0 +1,179 @@
+// The engine: each start consumes one packet.
+#pragma once
+
+#include "frame.hpp"
+#include "packets.hpp"
+
+namespace squeeze {
+
+// Tells the loader about a program that was loaded, or that the bitstream brought.
+inline void announce_program(const Tables& tables, const Loaded& loaded, State& state) {
+    ProgramHeader header;
+    for (int i = 0; i < fields::header::WORDS; i++) {
+        HLS_UNROLL
+        header.words[i] = loaded.header[i];
+    }
+    const Buffer ring = to_buffer(tables.buffers[header.get<H::gather_buffer>()]);
+    state.loader.begin_program(header, ring, loaded.program_crc);
+    state.programmed = true;
+}
+
+// What is wrong with an image's header.
+inline Error check_image(const PacketHeader& packet, bool last, const Loaded& loaded, const State& state) {
+    HLS_INLINE
+    const Loader& loader = state.loader;
+    if (!loaded.program_valid) {
+        return NO_PROGRAM;
+    }
+    if (packet.get<P::length>() != loader.length) {
+        return BAD_LENGTH;
+    }
+    if (packet.get<P::identity>() != loader.identity) {
+        return BAD_IDENTITY;
+    }
+    if (!SQUEEZE_STREAMED &&
+        (!loaded.store_valid || loaded.store_crc != uint32_t(loader.header.get<H::weights_crc>()))) {
+        return NO_WEIGHTS;
+    }
+    return last ? EARLY_LAST : NONE;
+}
+
+// What is wrong with the header of weights or of a program.
+inline Error check_update(const PacketHeader& packet, bool last) {
+    HLS_INLINE
+    if (packet.get<P::length>() == 0) {
+        return BAD_LENGTH;
+    }
+    if (packet.get<P::identity>() != (ENGINE_IDENTITY & 0xFFFFFF)) {
+        return BAD_IDENTITY;
+    }
+    return last ? EARLY_LAST : NONE;
+}
+
+#if SQUEEZE_STREAMED
+// Reads the header of a frame's weights.
+inline Error begin_stream(WeightsPort& weights, State& state) {
+    const Received received = receive(weights);
+    PacketHeader packet;
+    packet.words[0] = received.data;
+    const ap_uint<40> bytes = state.loader.header.get<H::stream_words>() * 9;
+    const ap_uint<40> beats = (bytes + 7) >> 3;
+    if (received.last || packet.get<P::magic>() != PACKET_MAGIC || packet.get<P::type>() != PACKET_WEIGHTS ||
+        packet.get<P::identity>() != state.loader.identity || packet.get<P::length>() != beats) {
+        if (!received.last) {
+            discard(weights);
+        }
+        return BAD_STREAM;
+    }
+    state.expander.stream.begin(packet.get<P::length>());
+    return NONE;
+}
+#endif
+
+// The image that the loader has begun, to its end or to the first error.
+inline Error run_image(Memories& memories, State& state, Stream& in, Stream& out, WeightsPort& weights) {
+    Counters& counters = state.counters;
+    counters.cycles = counters.busy = 0;
+    counters.stall_weights = counters.stall_input = counters.stall_output = 0;
+    Error error = NONE;
+#if SQUEEZE_STREAMED
+    error = begin_stream(weights, state);
+#endif
+    if (error == NONE) {
+        error = run_frame(memories, state, in, out, weights);
+    }
+#if SQUEEZE_STREAMED
+    WeightStream& stream = state.expander.stream;
+    if (stream.open) {  // the program used fewer words, or the frame was given up
+        discard(weights);
+        stream.open = false;
+        error = error == NONE ? BAD_STREAM : error;
+    }
+#endif
+    if (error == NONE) {
+        state.loader.end_frame();
+        counters.frames++;
+        return NONE;
+    }
+    if (state.loader.open) {
+        discard(in);
+    }
+    state.loader.restart();
+    state.walker.active = false;
+    return error;
+}
+
+// A reset in the middle of a packet: discard its rest and begin anew.
+inline void recover(State& state, Stream& in, WeightsPort& weights) {
+    if (state.loader.open) {
+        discard(in);
+    }
+#if SQUEEZE_STREAMED
+    if (state.expander.stream.open) {
+        discard(weights);
+        state.expander.stream.open = false;
+    }
+#endif
+    state.walker.active = false;
+    state.loader.restart();
+}
+
+inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream& in, Stream& out, WeightsPort& weights) {
+    Loader& loader = state.loader;
+    if (loaded.program_valid && !state.programmed) {
+        announce_program(memories.tables, loaded, state);
+    }
+    if (state.running) {
+        recover(state, in, weights);
+    }
+    state.running = true;
+    Error error = NONE;
+    if (loader.state == Loader::COMPLETE) {
+        loader.state = Loader::WAITING;
+        loader.ahead = true;
+        error = run_image(memories, state, in, out, weights);
+    } else if (loader.state == Loader::ROWS || loader.state == Loader::TAIL) {
+        error = run_image(memories, state, in, out, weights);
+    } else {
+        const Received header = loader.state == Loader::HELD ? loader.held : receive(in);
+        loader.state = Loader::WAITING;
+        PacketHeader packet;
+        packet.words[0] = header.data;
+        const unsigned type = packet.get<P::type>();
+        loader.open = !header.last;
+        if (packet.get<P::magic>() != PACKET_MAGIC) {
+            error = BAD_MAGIC;
+        } else if (type == PACKET_IMAGE) {
+            error = check_image(packet, header.last, loaded, state);
+        } else if (type == PACKET_PROGRAM || (type == PACKET_WEIGHTS && !SQUEEZE_STREAMED)) {
+            error = check_update(packet, header.last);
+        } else {
+            error = BAD_TYPE;
+        }
+        if (error != NONE) {
+            if (loader.open) {
+                discard(in);
+            }
+            loader.open = false;
+        } else if (type == PACKET_IMAGE) {
+            loader.begin_image();
+            error = run_image(memories, state, in, out, weights);
+        } else if (type == PACKET_PROGRAM) {
+            error = load_program(memories, loaded, in, packet.get<P::length>());
+            if (error == NONE) {
+                announce_program(memories.tables, loaded, state);
+            }
+        } else {
+#if !SQUEEZE_STREAMED
+            error = load_weights(memories.store, loaded, in, packet.get<P::length>());
+#endif
+        }
+        if (type != PACKET_IMAGE) {
+            loader.open = false;
+        }
+    }
+    state.running = false;
+    return error;
+}
+
+}  // namespace squeeze

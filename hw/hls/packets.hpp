@@ -1,0 +1,170 @@
+// Receives weights and programs.
+#pragma once
+
+#include "state.hpp"
+
+namespace squeeze {
+
+// Reads the words of a packet, the last of which is the CRC-32 of those before.
+struct PacketReader {
+    Stream& in;
+    ap_uint<24> beats;  // still to come
+    uint32_t crc;
+    uint32_t crc_before;  // of all words but the last one read
+    bool open;
+    Error error;
+
+    PacketReader(Stream& stream, ap_uint<24> length)
+        : in(stream), beats(length), crc(CRC_START), crc_before(CRC_START), open(true), error(NONE) {}
+
+    // The next word; 0 once something was wrong.
+    uint64_t next() {
+        HLS_INLINE
+        if (error != NONE || beats == 0) {
+            return 0;
+        }
+        const Received received = receive(in);
+        beats--;
+        open = !received.last;
+        crc_before = crc;
+        crc = crc32_update(crc, received.data, 8);
+        if (received.last && beats > 0) {
+            error = EARLY_LAST;
+        } else if (!received.last && beats == 0) {
+            error = LATE_LAST;
+        }
+        return received.data;
+    }
+
+    // Reads the CRC word; the packet's error, or `mismatch` where the CRC is another one.
+    Error finish(Error mismatch) {
+        HLS_INLINE
+        const uint32_t expected = ~crc;
+        const uint64_t word = next();
+        return error != NONE ? error : uint32_t(word) == expected ? NONE : mismatch;
+    }
+};
+
+// Reads what is left of a packet after an error.
+inline Error close(const PacketReader& reader, Error error) {
+    HLS_INLINE
+    if (error != NONE && reader.open) {
+        discard(reader.in);
+    }
+    return error;
+}
+
+#if !SQUEEZE_STREAMED
+inline Error load_weights(WeightStore& store, Loaded& loaded, Stream& in, ap_uint<24> length) {
+    PacketReader reader(in, length);
+    loaded.store_valid = 0;
+    const unsigned payload = length - 1;
+    const unsigned words = payload * 8 / 9;  // of 72 bits; what remains, below 8 bytes, is padding
+    if (length < 3 || words > unsigned(STORE_WORDS) || payload != (words * 9 + 7) / 8) {
+        return close(reader, BAD_LENGTH);
+    }
+    Unpacker unpacker;
+    unpacker.clear();
+    unsigned address = 0;
+    uint64_t last = 0;
+load_weights:
+    for (unsigned i = 0; i < payload; i++) {
+        HLS_PIPELINE(1)  // one beat and at most one store word an iteration; the CRC is one level of logic trees
+        last = reader.next();
+        ap_uint<72> word;
+        if (unpacker.push(last, word)) {
+            StoreWord stored;
+            stored.low = uint64_t(ap_uint<64>(word));
+            stored.high = uint8_t(ap_uint<8>(word >> 64));
+            store.write(address, stored);
+            address++;
+        }
+    }
+    // The program names its weights by the CRC without padding.
+    const uint32_t exact = ~crc32_update(reader.crc_before, last, words * 9 - (payload - 1) * 8);
+    const Error error = reader.finish(BAD_WEIGHTS_CRC);
+    loaded.store_crc = exact;
+    loaded.store_valid = error == NONE;
+    return close(reader, error);
+}
+#endif
+
+inline void load_table(uint64_t* table, unsigned words, PacketReader& reader) {
+    HLS_INLINE
+load_table:
+    for (unsigned i = 0; i < words; i++) {
+        HLS_PIPELINE(1)  // one beat, one write
+        table[i] = reader.next();
+    }
+}
+
+// What is wrong with a program's header, before its tables are read.
+inline Error check_program(const ProgramHeader& header, ap_uint<24> length) {
+    HLS_INLINE
+    const unsigned layers = header.get<H::layers>(), buffers = header.get<H::buffers>();
+    const unsigned instructions = header.get<H::instructions>(), params = header.get<H::params>();
+    if (header.get<H::version>() != FORMAT_VERSION) {
+        return TOO_LARGE;
+    }
+    if (header.get<H::engine>() != ENGINE_IDENTITY) {
+        return BAD_IDENTITY;
+    }
+    if (layers > unsigned(LAYER_DEPTH) || buffers > unsigned(BUFFER_DEPTH) ||
+        instructions > unsigned(PROGRAM_DEPTH) || params > unsigned(PARAM_DEPTH) || params % CIN != 0 || instructions == 0 ||
+        header.get<H::kernel>() > KERNEL_MAX || header.get<H::gather_words>() > GATHER_WORDS_MAX ||
+        (!SQUEEZE_STREAMED && header.get<H::store_words>() > unsigned(STORE_WORDS))) {
+        return TOO_LARGE;
+    }
+    const unsigned words = fields::header::WORDS + layers * fields::layer::WORDS +
+                           buffers * fields::buffer::WORDS + instructions * fields::instruction::WORDS +
+                           params * fields::param::WORDS + 1;
+    return length == words ? NONE : BAD_LENGTH;
+}
+
+inline Error load_program(Memories& memories, Loaded& loaded, Stream& in, ap_uint<24> length) {
+    PacketReader reader(in, length);
+    loaded.program_valid = 0;
+    ProgramHeader header;
+    load_table(header.words, fields::header::WORDS, reader);
+    if (reader.error != NONE) {
+        return close(reader, reader.error);
+    }
+    Error error = check_program(header, length);
+    if (error != NONE) {
+        return close(reader, error);
+    }
+    const unsigned layers = header.get<H::layers>();
+    load_table(memories.tables.layers, layers * fields::layer::WORDS, reader);
+    load_table(memories.tables.buffers, header.get<H::buffers>() * fields::buffer::WORDS, reader);
+    load_table(memories.tables.instructions, header.get<H::instructions>() * fields::instruction::WORDS, reader);
+    const unsigned params = header.get<H::params>();
+    Params records;
+load_params:
+    for (unsigned i = 0; i < params; i++) {
+        HLS_PIPELINE(1)  // one beat; one write, of CIN records at once
+        records.record[i % CIN] = reader.next();
+        if (i % CIN == CIN - 1) {
+            memories.params.write(i / CIN, records);
+        }
+    }
+    loaded.program_crc = ~reader.crc;
+    error = reader.finish(BAD_PROGRAM_CRC);
+residual_operands:
+    for (unsigned i = 0; i < layers; i++) {
+        HLS_PIPELINE(1)  // one word of the table a cycle
+        LayerRecord layer;
+        layer.words[fields::layer::residual::WORD] =
+            memories.tables.layers[i * fields::layer::WORDS + fields::layer::residual::WORD];
+        if (error == NONE && layer.get<L::residual>()) {
+            error = TOO_LARGE;
+        }
+    }
+    for (int i = 0; i < fields::header::WORDS; i++) {
+        HLS_UNROLL
+        loaded.header[i] = header.words[i];
+    }
+    loaded.program_valid = error == NONE;
+    return close(reader, error);
+}
+
+}  // namespace squeeze

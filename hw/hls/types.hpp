@@ -1,0 +1,69 @@
+// Number types and constants that follow from the engine's parameters (config.hpp, generated).
+#pragma once
+
+#include <stdint.h>
+
+#include "ap_int.h"
+#include "config.hpp"
+#include "pragmas.hpp"
+
+namespace squeeze {
+
+static_assert(CIN == 4 || CIN == 8 || CIN == 16, "an activation word holds 4, 8 or 16 channels");
+static_assert(COUT % CIN == 0, "the outputs of a tile are whole activation words: COUT is a multiple of CIN");
+static_assert(PIX >= 1 && PIX <= 7, "bank numbers have 3 bits");
+static_assert(PARAM_DEPTH % CIN == 0, "the CIN requantizers each have an equal part of the records");
+static_assert(KERNEL_MAX >= 2 && KERNEL_MAX <= 15, "kernels have 4 bits");
+
+static const int CHUNK = CIN < 8 ? CIN : 8;          // weights expanded a cycle, all of one output
+static const int CHUNKS = CIN / CHUNK;               // chunks of one output in a tile word
+static const int SET_WORDS = COUT / CIN;             // activation words that a lane's accumulators give
+static const int WINDOW_BYTES = 3 * KERNEL_MAX;      // widest gathered image pixel
+static const int GATHER_WORDS_MAX = (WINDOW_BYTES + CIN - 1) / CIN;
+
+typedef ap_uint<3> Bank;            // also a lane, and a pixel index mod PIX
+typedef ap_uint<16> Offset;         // address in a ring
+typedef ap_uint<17> Address;        // address in a bank
+typedef ap_uint<12> Words;          // activation words of a pixel
+typedef ap_uint<11> Coordinate;
+typedef ap_int<6> Weight;
+typedef ap_int<24> Accumulator;     // exact: arith.accumulator_bound holds for every network that is planned
+typedef ap_uint<16> Value;          // u8, or u16 where an average follows
+
+// One word of an activation bank: CIN channels of one pixel.
+struct Word {
+    ap_uint<8> byte[CIN];
+};
+
+// One write to the activation banks.
+struct Write {
+    bool valid;
+    Bank bank;
+    Address address;
+    Word word;
+};
+
+// `ptr + step` in a ring of `depth` words.  Both are below or equal to the depth, so one subtraction is enough.
+inline Offset wrapped(Offset ptr, Address step, Address depth) {
+    HLS_INLINE
+    const ap_uint<18> sum = ptr + step;
+    return sum >= depth ? ap_uint<18>(sum - depth) : sum;
+}
+
+// A pixel of a ring: where its word 0 stands.
+struct Cursor {
+    Offset ptr;
+    Bank mod;
+
+    // Go `pixels` further, of which `ptr_step` words are already reckoned; `pitch` is one pixel of a bank.
+    void advance(Bank pixels, Offset ptr_step, Words pitch, Address depth) {
+        HLS_INLINE
+        const ap_uint<4> sum = mod + pixels;
+        const bool carry = sum >= PIX;
+        mod = carry ? ap_uint<4>(sum - PIX) : sum;
+        const Offset stepped = wrapped(ptr, ptr_step, depth);
+        ptr = carry ? wrapped(stepped, pitch, depth) : stepped;
+    }
+};
+
+}  // namespace squeeze

@@ -1,0 +1,121 @@
+"""Plan -> the Vitis HLS project: engine sources, constants, memory contents, test bench, Tcl."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from squeeze_hls import golden
+from squeeze_hls.bundle import Bundle
+from squeeze_hls.emit.registers import STATUS
+from squeeze_hls.emit.render import config_header, render
+from squeeze_hls.emit.vivado import block_design
+from squeeze_hls.paths import HLS_SOURCES
+from squeeze_hls.plan.engine import STORE_WORD_BITS
+from squeeze_hls.plan.fields import BUFFER, HEADER, INSTRUCTION, LAYER, PARAM
+from squeeze_hls.plan.packets import image_packet, program_packet, stream_packet, weights_packet
+from squeeze_hls.plan.planner import Plan
+from squeeze_hls.plan.program import program_crc
+
+_STORE_BYTES = STORE_WORD_BITS // 8
+_A_LINE = 6
+
+
+def emit(plan: Plan, *, image: np.ndarray | None = None, logits: np.ndarray | None = None) -> Bundle:
+    """The folder ``hls/`` of a build.
+
+    ``image`` is the test bench's picture, u8 (H, W, 3), ``logits`` what the golden model says to it; without
+    them a fixed pattern is taken and the golden model asked.
+    """
+    if image is None:
+        image = _pattern(plan.network.input_shape)
+    if logits is None:
+        logits = golden.run(plan.network, image)[plan.network.nodes[-1].output]
+    contents = _initial_contents(plan)
+    data = _test_data(plan, image, logits)
+    values = {
+        "engine": plan.engine,
+        "status": STATUS,
+        "store_files": sorted(name for name in contents if name.startswith("store")),
+        "program_crc": program_crc(plan.program_bin),
+        "weights_crc": plan.program.header.weights_crc,
+        "classes": plan.network.classes,
+        "part": plan.board.part,
+        "period_ns": 1000 / plan.clock_mhz,
+        "data_files": sorted(data),
+    }
+    bundle = Bundle({f"src/{path.name}": path.read_bytes() for path in HLS_SOURCES.glob("*.hpp")})
+    bundle.add("src/config.hpp", config_header(plan.engine))
+    for name in ("squeeze_engine.hpp", "squeeze_engine.cpp"):
+        bundle.add(f"src/{name}", render(f"hls/{name}.j2", **values))
+    bundle.merge(contents, "src")
+    bundle.add("tb/testbench.cpp", render("hls/testbench.cpp.j2", **values))
+    bundle.merge(data, "tb")
+    bundle.add("run_hls.tcl", render("hls/run_hls.tcl.j2", **values))
+    streamed = plan.engine.streamed
+    bundle.add("vivado/build.tcl", block_design(plan.board, plan.clock_mhz, streamed=streamed))
+    return bundle
+
+
+def _pattern(shape: tuple[int, int, int]) -> np.ndarray:
+    """A picture of any size in which every pixel and colour differs from its neighbours."""
+    height, width, _ = shape
+    y, x, c = np.mgrid[0:height, 0:width, 0:3]
+    return ((7 * x + 13 * y + 85 * c + x * y // 8) % 256).astype(np.uint8)
+
+
+def _test_data(plan: Plan, image: np.ndarray, logits: np.ndarray) -> dict[str, bytes]:
+    """Packets as files of 64-bit words, and the expected logits as s32."""
+    data = {
+        "image.pkt": image_packet(image, plan.program_bin).data,
+        "program.pkt": program_packet(plan.program_bin, plan.engine).data,
+        "logits.bin": logits.astype("<i4").tobytes(),
+    }
+    if plan.engine.streamed:
+        data["stream.pkt"] = stream_packet(plan.stream_bin, plan.program_bin).data
+    else:
+        data["weights.pkt"] = weights_packet(plan.weights_bin, plan.engine).data
+    return data
+
+
+def _initial_contents(plan: Plan) -> dict[str, bytes]:
+    """Lists of constants that the top function's memories begin with, by file name."""
+    words = np.frombuffer(plan.program_bin, "<u8").tolist()
+    header = HEADER.unpack(words)
+    files, position = {"header.inc": _constants(words[: HEADER.words])}, HEADER.words
+    for name, record in (("layers", LAYER), ("buffers", BUFFER), ("instructions", INSTRUCTION), ("params", PARAM)):
+        end = position + record.words * header[name]
+        if record is PARAM:
+            cin = plan.engine.cin
+            rows = (words[i : i + cin] for i in range(position, end, cin))
+            files["params.inc"] = _lines("{{" + ", ".join(f"0x{w:x}ULL" for w in row) + "}}" for row in rows)
+        else:
+            files[f"{name}.inc"] = _constants(words[position:end])
+        position = end
+    if not (plan.engine.streamed or plan.engine.store_uram):
+        files |= _store_contents(plan)
+    return files
+
+
+def _store_contents(plan: Plan) -> dict[str, bytes]:
+    """One file for each piece of the weight store."""
+    rows = np.frombuffer(plan.weights_bin, np.uint8).reshape(-1, _STORE_BYTES)
+    low = np.ascontiguousarray(rows[:, :8]).view("<u8").reshape(-1)
+    text = [f"{{0x{a:x}ULL, 0x{b:x}}}" for a, b in zip(low.tolist(), rows[:, 8].tolist(), strict=True)]
+    files, first = {}, 0
+    for number, size in enumerate(plan.engine.store_pieces):
+        files[f"store_{number}.inc"] = _lines(text[first : first + size] or ["{0, 0}"])
+        first += size
+    return files
+
+
+def _constants(words: Iterable[int]) -> bytes:
+    return _lines(f"0x{word:x}ULL" for word in words)
+
+
+def _lines(items: Iterable[str]) -> bytes:
+    """C initializers, a few a line."""
+    chosen = list(items)
+    rows = (", ".join(chosen[i : i + _A_LINE]) for i in range(0, len(chosen), _A_LINE))
+    return (",\n".join(rows) + ",\n").encode()

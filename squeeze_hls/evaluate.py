@@ -1,0 +1,81 @@
+"""Statistics of predictions: accuracy, and how two models compare on the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from squeeze_hls.errors import InputError
+from squeeze_hls.pictures import PictureSet
+
+NORMAL_95 = 1.959964
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What a model said about a set of pictures; percentages are None where the set has no labels."""
+
+    predictions: np.ndarray  # int64 (N,)
+    top1: float | None
+    top5: float | None
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A model against a reference, in percent of the pictures that both saw."""
+
+    images: int
+    unchanged: float  # the same prediction
+    unchanged_interval: tuple[float, float]  # 95 %, Wilson
+    top1: float
+    reference_top1: float
+    difference: float  # top1 - reference_top1, percentage points
+    difference_interval: tuple[float, float]  # 95 %, paired
+
+
+def evaluate(predict: Callable[[np.ndarray], np.ndarray], pictures: PictureSet) -> Result:
+    """Run ``predict``, u8 (H, W, 3) RGB picture -> logits (classes,), over a set.
+
+    Of equal logits the smaller class index wins.
+    """
+    ranked = [np.argsort(-predict(p.pixels).astype(np.float64), kind="stable")[:5] for p in pictures]
+    order = np.stack(ranked).astype(np.int64)
+    top1 = top5 = None
+    if pictures.labels is not None:
+        hits = order == pictures.labels[:, None]
+        top1, top5 = 100 * float(hits[:, 0].mean()), 100 * float(hits.any(axis=1).mean())
+    return Result(predictions=order[:, 0], top1=top1, top5=top5, images=len(order))
+
+
+def compare(predictions: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> Comparison:
+    """Compare int (N,) predictions of two models on the same labelled pictures.
+
+    The interval of the difference is the normal one of the per-picture differences, which are -1, 0 or 1;
+    that of the agreement is Wilson's score interval (1927).  Raises InputError where the numbers differ.
+    """
+    count = len(labels)
+    if not len(predictions) == len(reference) == count or not count:
+        raise InputError(f"{len(predictions)} and {len(reference)} predictions for {count} labels cannot be compared")
+    same = float((predictions == reference).mean())
+    gain = (predictions == labels).astype(float) - (reference == labels)
+    spread = NORMAL_95 * float(gain.std(ddof=1) if count > 1 else 1.0) / count**0.5
+    middle = float(gain.mean())
+    return Comparison(
+        images=count,
+        unchanged=100 * same,
+        unchanged_interval=_wilson(same, count),
+        top1=100 * float((predictions == labels).mean()),
+        reference_top1=100 * float((reference == labels).mean()),
+        difference=100 * middle,
+        difference_interval=(100 * (middle - spread), 100 * (middle + spread)),
+    )
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    z = NORMAL_95**2 / count
+    middle = (share + z / 2) / (1 + z)
+    half = (share * (1 - share) * z + z * z / 4) ** 0.5 / (1 + z)
+    return 100 * (middle - half), 100 * (middle + half)
