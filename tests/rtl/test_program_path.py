@@ -1,0 +1,23 @@
+"""Receiver, program memory and expander under cocotb."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rtl.runner import RTL, run
+
+BENCH = RTL.parent.parent / "tests" / "rtl" / "expander_bench.sv"
+EXPANDERS = [(8, 16, 80, 6144), (16, 32, 40, 6144), (4, 4, 20, 2048), (8, 8, 33, 0), (4, 16, 64, 0)]
+
+
+@pytest.mark.parametrize(("cin", "cout", "tile_words", "store_words"), EXPANDERS)
+def test_expander(cin, cout, tile_words, store_words):
+    parameters = {"CIN": cin, "COUT": cout, "TILE_WORDS": tile_words, "STORE_WORDS": store_words}
+    run("expander_bench", "bench_expander", parameters, sources=[BENCH])
+
+
+@pytest.mark.parametrize(("store_words", "seed"), [(64, 1), (20, 2), (0, 3)])
+def test_receiver(store_words, seed):
+    parameters = {"CIN": 8, "STORE_WORDS": store_words, "ACT_DEPTH": 5120, "PARAM_DEPTH": 64, "PROGRAM_DEPTH": 8}
+    parameters |= {"LAYER_DEPTH": 4, "BUFFER_DEPTH": 6, "ENGINE_ID": 0x1234ABCD}
+    run("receiver", "bench_receiver", parameters, seed=seed)
