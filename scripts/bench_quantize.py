@@ -57,9 +57,7 @@ def main() -> None:
     parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--preprocess")
     arguments = parser.parse_args()
-    print(
-        "| model | seconds | unchanged | float top-1 | quantized top-1 | difference |\n|---|---|---|---|---|---|"
-    )
+    print("| model | seconds | unchanged | float top-1 | quantized top-1 | difference |\n|---|---|---|---|---|---|")
     for model in arguments.models:
         seconds, c = measure(model, arguments.calibration, arguments.validation, arguments.preprocess)
         low, high = c.unchanged_interval
