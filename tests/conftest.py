@@ -11,6 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders whose tests compile C++ belong to the C simulation stage."""
+    for item in items:
+        if {"hls", "whole"} & set(item.path.relative_to(ROOT / "tests").parts[:-1]):
+            item.add_marker(pytest.mark.csim)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

@@ -1,5 +1,6 @@
 """The documents' commands run, and their links lead somewhere."""
 
+import json
 import re
 import shlex
 import shutil
@@ -68,3 +69,17 @@ def test_scripts_exist_and_are_named_in_the_readme() -> None:
     for name in ("scripts/demo", "scripts/test"):
         assert name in readme and (ROOT / name).stat().st_mode & 0o111
     assert "exec scripts/test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_figures_of_the_readme(tmp_path: Path) -> None:
+    """What the README shows of the embedded default's build is what a build says."""
+    arguments = ["build", "--board", "pynq-z2", "--verify", "none", "--out", str(tmp_path / "out"), "-q"]
+    assert cli.run(arguments) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    for figure in (
+        f"{report['cycles']['predicted']:,} cycles (estimate)",
+        f"ideal {report['cycles']['ideal']:,}: utilization {100 * report['cycles']['utilization']:.1f} %",
+        f"{report['fps']['value']:.1f} pictures a second",
+    ):
+        assert figure in readme
