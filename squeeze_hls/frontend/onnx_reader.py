@@ -58,7 +58,7 @@ def read_graph(file: OnnxFile, name: str, size: Size | None, notify: Callable[[s
     layers = _reaching(context.layers, end.tensor)
     layers = simplify.merge_pads(layers)
     layers = simplify.fold_affines(layers)
-    layers = simplify.fuse_relus(layers, end.tensor)
+    layers = simplify.fuse_relus(layers)
     layers, scales = simplify.fuse_quantizers(layers, notify)
     return _named(name, source.name, shape, layers, scales)
 

@@ -96,7 +96,7 @@ def _fold(conv: ir.Conv, affine: Affine) -> ir.Conv:
     return replace(conv, output=affine.output, weight=weight, bias=bias, weight_scale=scale)
 
 
-def fuse_relus(layers: list[Layer], logits: str) -> list[Layer]:
+def fuse_relus(layers: list[Layer]) -> list[Layer]:
     """Give every convolution its ReLU; the Relu layers, which change nothing any more, stay for the moment.
 
     A ReLU may move up into a convolution where everything that reads the convolution, through layers that
@@ -107,7 +107,7 @@ def fuse_relus(layers: list[Layer], logits: str) -> list[Layer]:
     indifferent: dict[str, bool] = {}  # tensors to which a ReLU may be applied without changing the network
     for layer in reversed(layers):
         reads = readers.get(layer.output, [])
-        indifferent[layer.output] = layer.output != logits and all(_absorbs(r, indifferent) for r in reads)
+        indifferent[layer.output] = all(_absorbs(r, indifferent) for r in reads)
     result: list[Layer] = []
     positive: set[str] = set()  # tensors without negative values
     for layer in layers:

@@ -290,7 +290,17 @@ def test_external_data_beside_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["/etc/passwd", "../weights.bin", "a/../../weights.bin", "..\\weights.bin", "C:\\weights.bin", "", "a\0b", "."],
+    [
+        "/etc/passwd",
+        "../weights.bin",
+        "a/../../weights.bin",
+        "a/../weights.bin",
+        "..\\weights.bin",
+        "C:\\weights.bin",
+        "",
+        "a\0b",
+        ".",
+    ],
 )
 def test_external_path_leaves_the_folder(location: str, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(bytes(10_000))

@@ -11,6 +11,7 @@ import pytest
 
 from squeeze_hls import ir
 from squeeze_hls.errors import InputError
+from squeeze_hls.frontend.quantizers import quant_range
 from tests.frontend.build import Builder, load, logits, picture
 from tests.frontend.compare import assert_snapshot, onnxruntime_logits, qonnx_logits
 
@@ -215,6 +216,41 @@ def test_batch_norm_behind_quantized_weights(negative: bool, tmp_path: Path) -> 
     np.testing.assert_allclose(integers, np.rint(integers), atol=1e-4)
     x_in = picture(graph.input_shape)
     np.testing.assert_allclose(logits(graph, x_in), qonnx_logits(model, x_in), atol=1e-3)
+
+
+def test_batch_norm_turns_the_lowest_weight(tmp_path: Path) -> None:
+    """-32 with a negative factor would be 32: no 6-bit weight."""
+    q, b = Qonnx(), Builder()
+    weight = b.weights(6, 3, 3, 3)
+    weight[:, 0, 0, 0] = -2 * np.abs(weight).max(axis=(1, 2, 3))
+    x = b.conv("x", q.weights(b, weight), name="conv1", outputs_=6)
+    parameters = [b.const(v) for v in (-np.ones(6), np.ones(6), np.zeros(6), np.ones(6))]
+    x = b.node("Relu", b.node("BatchNormalization", x, *parameters, name="norm"))
+    model = b.model(b.node("GlobalAveragePool", x))
+    with pytest.raises(
+        InputError, match="^BatchNormalization 'norm': its negative factor turns the weight -32 into 32"
+    ):
+        load(model, tmp_path)
+
+
+@pytest.mark.parametrize(("signed", "narrow"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_range_is_that_of_qonnx(signed: int, narrow: int) -> None:
+    general = pytest.importorskip("qonnx.custom_op.general.quant", reason="qonnx is not installed (extra onnx-tools)")
+    for bits in range(2, 9):
+        expected = general.min_int(signed, narrow, bits), general.max_int(signed, narrow, bits)
+        assert quant_range(bits, signed=bool(signed), narrow=bool(narrow)) == expected
+
+
+def test_two_dequantizers_of_one_tensor(tmp_path: Path) -> None:
+    """Some tools write one for every reader: the first names the tensor."""
+    model = network(Qdq())
+    squeeze = next(n for n in model.graph.node if n.name == "right").input[0]
+    first = next(n for n in model.graph.node if n.output[0] == squeeze)
+    second = onnx.helper.make_node("DequantizeLinear", list(first.input), ["again"], name="again")
+    model.graph.node.insert(list(model.graph.node).index(first) + 1, second)
+    next(n for n in model.graph.node if n.name == "right").input[0] = "again"
+    graph = load(model, tmp_path)
+    assert str(graph) == str(load(network(Qdq()), tmp_path))
 
 
 def clipped(limit: float, top: float) -> onnx.ModelProto:

@@ -82,6 +82,12 @@ def norm_behind_relu(b: Builder, x: str) -> str:
     return b.node("BatchNormalization", x, *[b.const(np.ones(6)) for _ in range(4)], name="norm")
 
 
+def norm_and_other_reader(b: Builder) -> onnx.ModelProto:
+    x = b.conv("x", b.weights(6, 3, 3, 3), name="conv1")
+    normed = b.node("Relu", norm_behind_relu(b, x))
+    return b.model(tail(b, b.node("Concat", normed, b.node("Relu", x), axis=1), 12))
+
+
 def training_dropout(b: Builder, x: str) -> str:
     return b.node("Dropout", x, b.const(0.5), b.const(True, bool), name="drop")
 
@@ -196,6 +202,10 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
         "BatchNormalization 'norm': batch normalization is only supported directly behind a convolution whose output "
         "nothing else reads. Move it there, or fold it into the weights.",
     ),
+    "norm of a tensor that others read": (
+        norm_and_other_reader(Builder()),
+        "BatchNormalization 'norm': batch normalization is only supported directly behind a convolution whose output",
+    ),
     "training dropout": (middle(training_dropout), "Dropout 'drop': it is in training mode."),
     "padding with ones": (middle(pad_values), "Pad 'pad': padding with values other than 0 is not supported."),
     "padding the pool": (
@@ -205,6 +215,10 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
     "padded pool": (
         middle(lambda b, x: b.node("MaxPool", x, name="pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])),
         "MaxPool 'pool': padding 1 is not supported; the engine pools without padding",
+    ),
+    "pool padded in front": (  # as many windows as in ceil mode, but other ones
+        middle(lambda b, x: b.node("MaxPool", x, name="pool", kernel_shape=[2, 2], strides=[2, 2], pads=[0, 1, 0, 0])),
+        "MaxPool 'pool': padding 0,1,0,0 is not supported; the engine pools without padding",
     ),
     "oblong pool": (
         middle(lambda b, x: b.node("MaxPool", x, name="pool", kernel_shape=[3, 2], strides=[2, 2])),
