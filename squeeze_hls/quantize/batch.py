@@ -6,6 +6,7 @@ Feature maps are (N, H, W, C).  Convolutions run over a few pictures at a time, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -14,7 +15,8 @@ import numpy as np
 from squeeze_hls import arith
 from squeeze_hls.ir import Add, Concat, Conv, GlobalAverage, Graph, GraphNode, MaxPool, node_inputs
 
-COLUMN_BYTES = 64 * 2**20
+COLUMN_BYTES = 16 * 2**20
+POOLED = 8  # pictures at a time
 
 
 def columns(conv: Conv, x: np.ndarray, border: np.ndarray | float = 0.0) -> Iterator[tuple[slice, np.ndarray]]:
@@ -57,13 +59,14 @@ def max_pool(node: MaxPool, x: np.ndarray) -> np.ndarray:
     """Max pooling of (N, H, W, C) of any type; windows over the edge count what is inside."""
     rows = arith.pool_size(x.shape[1], node.kernel, node.stride, node.ceil)
     cols = arith.pool_size(x.shape[2], node.kernel, node.stride, node.ceil)
-    tall = x[:, _tap(0, rows, node.stride, x.shape[1])]
-    for k in range(1, node.kernel):
-        np.maximum(tall, x[:, _tap(k, rows, node.stride, x.shape[1])], out=tall)
-    wide = tall[:, :, _tap(0, cols, node.stride, x.shape[2])]
-    for k in range(1, node.kernel):
-        np.maximum(wide, tall[:, :, _tap(k, cols, node.stride, x.shape[2])], out=wide)
-    return wide
+    down = [_tap(k, rows, node.stride, x.shape[1]) for k in range(node.kernel)]
+    across = [_tap(k, cols, node.stride, x.shape[2]) for k in range(node.kernel)]
+    result = np.empty((len(x), rows, cols, x.shape[3]), x.dtype)
+    for start in range(0, len(x), POOLED):
+        chunk = x[start : start + POOLED]
+        tall = functools.reduce(np.maximum, (chunk[:, taps] for taps in down))
+        result[start : start + POOLED] = functools.reduce(np.maximum, (tall[:, :, taps] for taps in across))
+    return result
 
 
 def _tap(offset: int, count: int, stride: int, size: int) -> np.ndarray:

@@ -26,14 +26,14 @@ def round_weights(target: np.ndarray, hessian: np.ndarray, scale: np.ndarray, su
     dense = support.all(axis=1)
     result = np.zeros(target.shape)
     if dense.any():
-        result[dense] = _compensate(target[dense], hessian, scale[dense])
+        result[dense] = compensate(target[dense], hessian, scale[dense])
     for row in np.flatnonzero(~dense & support.any(axis=1)):
         kept = np.flatnonzero(support[row])
-        result[row, kept] = _compensate(target[row : row + 1, kept], hessian[np.ix_(kept, kept)], scale[row : row + 1])
+        result[row, kept] = compensate(target[row : row + 1, kept], hessian[np.ix_(kept, kept)], scale[row : row + 1])
     return descend(result, target, hessian, scale, support)
 
 
-def _compensate(target: np.ndarray, hessian: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def compensate(target: np.ndarray, hessian: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """GPTQ on rows that share one Hessian: float64 integers (R, K)."""
     order = np.argsort(-np.diag(hessian), kind="stable")  # what matters most first, while all can compensate
     inverse = np.linalg.inv(hessian[np.ix_(order, order)])

@@ -120,6 +120,14 @@ def test_compensated_rounding_beats_plain_rounding(seed: int) -> None:
     assert got.min() >= arith.WEIGHT_MIN and got.max() <= arith.WEIGHT_MAX and (got == np.rint(got)).all()
 
 
+def test_later_weights_compensate_earlier_ones() -> None:
+    target, hessian, scale = _problem(11, rows=60)
+    got = rounding.compensate(target, hessian, scale)
+    plain = rounding.to_grid(target / scale[:, None])
+    errors = [rounding.error(i, target, hessian, scale).sum() for i in (got, plain)]
+    assert errors[0] < 0.75 * errors[1]
+
+
 def test_no_single_step_improves_the_result() -> None:
     target, hessian, scale = _problem(7, rows=2, size=6)
     got = rounding.round_weights(target, hessian, scale, np.ones(target.shape, bool))
