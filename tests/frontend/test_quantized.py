@@ -222,11 +222,13 @@ def test_batch_norm_turns_the_lowest_weight(tmp_path: Path) -> None:
     """-32 with a negative factor would be 32: no 6-bit weight."""
     q, b = Qonnx(), Builder()
     weight = b.weights(6, 3, 3, 3)
-    weight[:, 0, 0, 0] = -2 * np.abs(weight).max(axis=(1, 2, 3))
+    weight[:, 0, 0, 0] = -np.abs(weight).max(axis=(1, 2, 3))
     x = b.conv("x", q.weights(b, weight), name="conv1", outputs_=6)
     parameters = [b.const(v) for v in (-np.ones(6), np.ones(6), np.zeros(6), np.ones(6))]
     x = b.node("Relu", b.node("BatchNormalization", x, *parameters, name="norm"))
     model = b.model(b.node("GlobalAveragePool", x))
+    scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 32  # that of test quantizers ends at -31
+    set_initializer(model, quantizers(model, "Quant")[0].input[1], scale)
     with pytest.raises(
         InputError, match="^BatchNormalization 'norm': its negative factor turns the weight -32 into 32"
     ):
