@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto
 
 from squeeze_hls import ir
 from squeeze_hls.errors import InputError
@@ -233,6 +234,23 @@ def test_batch_norm_turns_the_lowest_weight(tmp_path: Path) -> None:
         InputError, match="^BatchNormalization 'norm': its negative factor turns the weight -32 into 32"
     ):
         load(model, tmp_path)
+
+
+def test_four_bit_storage(tmp_path: Path) -> None:
+    """Weights stored as int4 are those stored as int8."""
+    pytest.importorskip("ml_dtypes", reason="this onnx has no 4-bit types")
+    graphs = []
+    for kind in (TensorProto.INT8, TensorProto.INT4):
+        b = Builder(opset=21)
+        values = (np.arange(7 * 27) % 16 - 8).reshape(7, 3, 3, 3)
+        b.initializers.append(onnx.helper.make_tensor("q", kind, values.shape, values.reshape(-1).tolist()))
+        weight = b.node("DequantizeLinear", "q", b.const(np.full(7, 0.25)), axis=0)
+        x = b.node("Relu", b.conv("x", weight, name="conv1", outputs_=7))
+        graphs.append(load(b.model(b.node("GlobalAveragePool", x)), tmp_path))
+    first, second = (graph.nodes[0] for graph in graphs)
+    assert isinstance(first, ir.Conv) and isinstance(second, ir.Conv)
+    np.testing.assert_array_equal(first.weight, second.weight)
+    assert first.weight.min() == -2.0
 
 
 @pytest.mark.parametrize(("signed", "narrow"), [(0, 0), (0, 1), (1, 0), (1, 1)])
