@@ -23,6 +23,7 @@ module squeeze_engine
     parameter logic [31:0] ENGINE_ID = 32'd0,
     parameter bit LOADED = 1'b0,
     parameter logic [383:0] HEADER_INIT = '0,
+    parameter logic [63:0] GATHER_INIT = '0,
     parameter logic [31:0] PROGRAM_CRC_INIT = '0,
     parameter logic [31:0] STORE_CRC_INIT = '0,
     parameter INIT_PREFIX = ""
@@ -171,7 +172,6 @@ module squeeze_engine
     // The buffer of gathered rows, kept as it passes by.
     squeeze_pkg::buffer_t gather;
     initial gather = squeeze_pkg::buffer_t'(GATHER_INIT);
-    localparam logic [63:0] GATHER_INIT = '0;
     always_ff @(posedge clk)
         if (pw_valid && pw_section == 2'd1 && pw_index == 16'(header.gather_buffer)) gather <= squeeze_pkg::buffer_t'(pw_data);
 
