@@ -259,15 +259,17 @@ module expander #(
     logic upper;
   } place_t;
   place_t [FUNNEL_LATENCY-1:0] places;
+  place_t place;  // of the chunk that leaves the funnel
+  assign place = places[FUNNEL_LATENCY-1];  // Yosys reads no member of an array's element
 
   always_ff @(posedge clk) begin
     places <= {places[FUNNEL_LATENCY-2:0], {slot[0], last_chunk && (half_b || !both), word_index, output_index, upper}};
   end
 
-  assign tw_buffer = places[FUNNEL_LATENCY-1].buffer;
-  assign tw_word = places[FUNNEL_LATENCY-1].word;
-  assign tw_output = places[FUNNEL_LATENCY-1].output_;
-  assign tw_half = places[FUNNEL_LATENCY-1].upper;
+  assign tw_buffer = place.buffer;
+  assign tw_word = place.word;
+  assign tw_output = place.output_;
+  assign tw_half = place.upper;
 
   // --- requantization records of the tile: one a cycle, beside the chunks ---
   logic copy_b, copy_both;
@@ -329,7 +331,7 @@ module expander #(
         expanded <= 1'b0;
         copied <= 1'b0;
       end
-      if (tw_valid && places[FUNNEL_LATENCY-1].last) expanded <= 1'b1;
+      if (tw_valid && place.last) expanded <= 1'b1;
       if (copied_valid[1] && copied_last[1]) copied <= 1'b1;
     end
   end
