@@ -250,7 +250,7 @@ module expander #(
     end
   end
 
-  // Where a chunk goes accompanies it through the funnel.
+  // Where a chunk goes accompanies it through the funnel (in a vector: Yosys reads no arrays of structs).
   typedef struct packed {
     logic buffer;
     logic last;
@@ -258,13 +258,16 @@ module expander #(
     logic [OUTPUT_BITS-1:0] output_;
     logic upper;
   } place_t;
-  place_t [FUNNEL_LATENCY-1:0] places;
   place_t place;  // of the chunk that leaves the funnel
-  assign place = places[FUNNEL_LATENCY-1];  // Yosys reads no member of an array's element
 
-  always_ff @(posedge clk) begin
-    places <= {places[FUNNEL_LATENCY-2:0], {slot[0], last_chunk && (half_b || !both), word_index, output_index, upper}};
-  end
+  delay_line #(
+      .STAGES(FUNNEL_LATENCY),
+      .WIDTH ($bits(place))
+  ) places (
+      .clk,
+      .in ({slot[0], last_chunk && (half_b || !both), word_index, output_index, upper}),
+      .out(place)
+  );
 
   assign tw_buffer = place.buffer;
   assign tw_word = place.word;

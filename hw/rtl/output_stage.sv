@@ -206,7 +206,6 @@ module output_stage
     logic [CIN-1:0][3:0] rq_offset;
     logic [5:0] rq_shift;
     mark_t rq_mark;
-    mark_t [squeeze_pkg::REQUANT_LATENCY-1:0] marks;
     mark_t mark;
 
     always_ff @(posedge clk) begin
@@ -222,11 +221,12 @@ module output_stage
         rq_mark.set_ends <= set_leaves;
         rq_mark.block_ends <= set_leaves && block_ends;
         rq_mark.group_ends <= set_leaves && group_ends;
-        marks <= {marks[squeeze_pkg::REQUANT_LATENCY-2:0], rq_mark};
         if (rst) rq_in_valid <= 1'b0;
         else rq_in_valid <= front_valid;
     end
-    assign mark = marks[squeeze_pkg::REQUANT_LATENCY-1];
+
+    // Arrays of structs are not for Yosys; a delay line is a vector.
+    delay_line #(.STAGES(squeeze_pkg::REQUANT_LATENCY), .WIDTH($bits(mark))) marks (.clk(clk), .in(rq_mark), .out(mark));
 
     requantizer #(.CIN(CIN)) requantizer_i (
         .clk(clk), .rst(rst),
