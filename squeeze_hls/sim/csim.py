@@ -9,7 +9,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,54 +18,14 @@ from squeeze_hls.emit.render import config_header
 from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.paths import HLS_SOURCES
 from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.maps import Maps, logits_name
-from squeeze_hls.plan.packets import (
-    Packet,
-    image_packet,
-    parse_logits,
-    program_packet,
-    stream_packet,
-    streamed_words,
-    weights_packet,
-)
+from squeeze_hls.plan.packets import parse_logits
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.program import parse_program
-from squeeze_hls.sim.trace import rebuild, trace_type
+from squeeze_hls.sim.protocol import COUNTERS, Packets, Result, Start, Transfer, tensors
+from squeeze_hls.sim.trace import trace_type
 
 FLAGS = ("-O2", "-std=c++14", "-Wno-unknown-pragmas")
 COMPILE_SECONDS = 300
-COUNTERS = ("frames", "cycles", "busy", "stall_weights", "stall_input", "stall_output")
 _IN, _WEIGHTS, _START = range(3)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """Beats for one stream; by default TLAST stands on the last one alone."""
-
-    words: np.ndarray  # uint64 (n,)
-    last: tuple[int, ...] | None = None  # positions of TLAST
-    weights: bool = False  # for s_axis_weights
-
-    @classmethod
-    def of(cls, packet: Packet, *, weights: bool = False) -> Transfer:
-        return cls(words=packet.words, weights=weights)
-
-
-@dataclass(frozen=True)
-class Start:
-    """One start of the engine: it consumes one packet of s_axis_in."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Result:
-    """What one start gave."""
-
-    error: int
-    counters: dict[str, int]
-    beats: np.ndarray  # uint64 (n,), of m_axis_out
-    keep: np.ndarray  # TKEEP of each beat
-    last: np.ndarray  # bool, TLAST of each beat
-    trace: np.ndarray = field(default_factory=lambda: np.zeros(0))  # records of `trace_type`
 
 
 class CSim:
@@ -130,8 +89,7 @@ def _encode(step: Transfer | Start) -> bytes:
     count = len(step.words)
     beats = np.zeros((count, 3), "<u4")
     beats[:, :2] = np.ascontiguousarray(step.words, "<u8").view("<u4").reshape(count, 2)
-    last = (count - 1,) if step.last is None else step.last
-    beats[list(last), 2] = 1
+    beats[:, 2] = step.last_flags
     head = np.array([_WEIGHTS if step.weights else _IN, count], "<u4")
     return head.tobytes() + beats.tobytes()
 
@@ -166,26 +124,15 @@ class SimulatedEngine:
     """
 
     def __init__(self, engine: EngineConfig, program: bytes, weights: bytes, simulation: CSim) -> None:
-        self._engine, self._payload, self._simulation = engine, program, simulation
-        self.program = parse_program(program)
-        self._load: list[Transfer | Start] = [Transfer.of(program_packet(program, engine)), Start()]
-        self._stream: Packet | None = None
-        if engine.streamed:
-            self._stream = stream_packet(streamed_words(self.program, weights), program)
-        else:
-            self._load += [Transfer.of(weights_packet(weights, engine)), Start()]
+        self._packets, self._simulation = Packets(engine, program, weights), simulation
+        self.program = self._packets.program
 
     def run(self, images: Sequence[np.ndarray], *, trace: bool = False) -> list[Result]:
         """Results of u8 (H, W, 3) images back to back; rows are fetched ahead, as all are in the stream at once.
 
         Raises ToolFailedError where a start ends with an error code.
         """
-        script = list(self._load)
-        for image in images:
-            script.append(Transfer.of(image_packet(image, self._payload)))
-            if self._stream is not None:
-                script.append(Transfer.of(self._stream, weights=True))
-        results = self._simulation.run(script + [Start()] * len(images), trace=trace)
+        results = self._simulation.run(self._packets.script(images), trace=trace)
         for number, result in enumerate(results):
             if result.error:
                 raise ToolFailedError(f"C simulation: start {number} ended with error code {result.error}")
@@ -199,14 +146,7 @@ class SimulatedEngine:
 def run_frames(plan: Plan, images: Sequence[np.ndarray], simulation: CSim) -> list[dict[str, np.ndarray]]:
     """Every tensor that the compiled engine writes for u8 (H, W, 3) images that follow each other."""
     simulated = SimulatedEngine(plan.engine, plan.program_bin, plan.weights_bin, simulation)
-    return [_tensors(plan, result) for result in simulated.run(images, trace=True)]
-
-
-def _tensors(plan: Plan, result: Result) -> dict[str, np.ndarray]:
-    maps = Maps(plan)
-    for index, values in rebuild(plan.program, plan.engine, result.trace):
-        maps.add(index, values)
-    return maps.tensors() | {logits_name(plan): parse_logits(result.beats, plan.network.classes)}
+    return [tensors(plan, result.beats, result.trace) for result in simulated.run(images, trace=True)]
 
 
 def run(plan: Plan, image: np.ndarray, build_dir: Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,99 @@
+"""Compiles the RTL engine with Verilator into a shared library of a few C functions (hw/sim/engine.cpp).
+
+One library serves an engine configuration; programs, weights and images arrive as packets, as on a board.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from squeeze_hls import tools
+from squeeze_hls.paths import RTL_SOURCES, SIM_SOURCES
+from squeeze_hls.plan.engine import EngineConfig
+
+TOP = "squeeze_engine"
+PACKAGE = RTL_SOURCES / "squeeze_pkg.sv"
+HARNESS = SIM_SOURCES / "engine.cpp"
+OBSERVE = SIM_SOURCES / "observe.vlt"
+WAVES = SIM_SOURCES / "waves.vlt"
+OPTIONS = (
+    "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-lint",
+    "--output-split-cfuncs", "500",
+)  # fmt: skip
+CXX_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-DVL_USER_FATAL=1")
+COMPILE_SECONDS = 900
+
+
+def parameters(engine: EngineConfig) -> dict[str, str]:
+    """Parameters of squeeze_engine, as Verilator's -G takes them."""
+    return {
+        "PIX": str(engine.pix),
+        "CIN": str(engine.cin),
+        "COUT": str(engine.cout),
+        "ACT_DEPTH": str(engine.act_depth),
+        "TILE_WORDS": str(engine.tile_words),
+        "STORE_WORDS": str(engine.store_words),
+        "PARAM_DEPTH": str(engine.param_depth),
+        "PROGRAM_DEPTH": str(engine.program_depth),
+        "LAYER_DEPTH": str(engine.layer_depth),
+        "BUFFER_DEPTH": str(engine.buffer_depth),
+        "CARRY_WORDS": str(engine.carry_words),
+        "KERNEL_MAX": str(engine.kernel_max),
+        "ENGINE_ID": f"32'd{engine.identity}",
+    }
+
+
+def rtl_sources() -> list[Path]:
+    """Every module of the engine, the package first."""
+    return [PACKAGE, *sorted(p for p in RTL_SOURCES.glob("*.sv") if p != PACKAGE)]
+
+
+def compile_engine(
+    engine: EngineConfig,
+    build_dir: Path,
+    *,
+    extra: Mapping[str, str] | None = None,
+    sources: Sequence[Path] | None = None,
+    waves: str | None = None,
+) -> Path:
+    """The library of an engine; one of the same inputs is kept in ``build_dir``.
+
+    ``extra`` are further parameters, as -G takes them: ``{"LOADED": "1'b1", "INIT_PREFIX": '"/folder/init_"'}`` for
+    an engine with initial contents.  ``sources`` replace hw/rtl by a netlist: then there are no parameters, and
+    nothing inside can be observed.  ``waves`` is "vcd" or "fst" for a library that can write a waveform, which is slower.
+
+    Raises MissingToolError without Verilator, ToolFailedError where it fails.
+    """
+    program, environment = tools.require_verilator()
+    chosen = list(sources) if sources is not None else [OBSERVE, *rtl_sources()]
+    given = {} if sources is not None else parameters(engine) | dict(extra or {})
+    flags = [*CXX_FLAGS, *(["-DSQUEEZE_OBSERVE"] if sources is None else [])]
+    options = [*OPTIONS, *(f"-G{name}={value}" for name, value in given.items())]
+    if waves is not None:
+        options += [f"--trace-{waves}", "--trace-structs"]
+        chosen.insert(0, WAVES)
+    digest = hashlib.sha256(repr((str(program), environment["MAKEFLAGS"], options, flags)).encode())
+    for path in [*chosen, *sorted(SIM_SOURCES.iterdir())]:
+        digest.update(path.name.encode() + path.read_bytes())
+    name = f"engine-{digest.hexdigest()[:16]}"
+    library = build_dir / f"{name}.so"
+    if library.exists():
+        return library
+    build_dir.mkdir(parents=True, exist_ok=True)
+    # Make refuses folders with a space in their name, and two processes may compile the same: a temporary folder.
+    with tempfile.TemporaryDirectory(prefix="squeeze-hls-") as folder:
+        command = [
+            str(program), "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *options,
+            "-CFLAGS", " ".join(flags), "-LDFLAGS", "-shared", "-o", library.name,
+            "--top-module", TOP, "--Mdir", folder, *map(str, chosen), str(HARNESS),
+        ]  # fmt: skip
+        tools.run(command, log=build_dir / f"{name}.log", env=environment, timeout=COMPILE_SECONDS)
+        fresh = build_dir / f"{name}.{os.getpid()}"
+        shutil.copyfile(Path(folder) / library.name, fresh)
+        fresh.replace(library)
+    return library
