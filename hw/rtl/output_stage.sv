@@ -62,9 +62,14 @@ module output_stage
 
     // ---- records: the one in use and the next one ----
     logic active, next_full;
-    squeeze_pkg::instruction_t ins, next_ins;
-    squeeze_pkg::layer_t lay, next_lay;
-    squeeze_pkg::buffer_t tgt, next_tgt;
+    squeeze_pkg::instruction_t next_ins;
+    squeeze_pkg::layer_t next_lay;
+    squeeze_pkg::buffer_t next_tgt;
+    /* verilator lint_off UNUSEDSIGNAL */  // much of a record is for others
+    squeeze_pkg::instruction_t ins;
+    squeeze_pkg::layer_t lay;
+    squeeze_pkg::buffer_t tgt;
+    /* verilator lint_on UNUSEDSIGNAL */
     logic front_done;   // every set of the record in use has left its holding register
     logic [4:0] flush;  // cycles until the back of the pipeline has forgotten the record in use
     logic take_next;
@@ -322,16 +327,14 @@ module output_stage
     end
 
     function automatic logic [16:0] wrap(input logic [17:0] value, input logic [16:0] depth);
-        logic [17:0] less;
-        less = value - 18'(depth);
-        wrap = value >= 18'(depth) ? less[16:0] : value[16:0];
+        wrap = 17'(value >= 18'(depth) ? value - 18'(depth) : value);
     endfunction
 
     // ---- stage 1: horizontal maximum, offset in the ring ----
     logic [1:0][CW-1:0][CIN*8-1:0] maximum;
     logic [CIN*8-1:0] value, merged, p1_data;
     logic p1_emit, p1_carry, p1_pool, p1_fresh, p1_even;
-    logic [15:0] p1_carry_addr;
+    logic [$clog2(CARRY_WORDS)-1:0] p1_carry_addr;
     logic [17:0] p1_offset;
     logic [2:0] p1_bank;
 
@@ -350,7 +353,8 @@ module output_stage
         p1_pool <= lay.pool != 0;
         p1_fresh <= row_fresh;
         p1_even <= !y[0];
-        p1_carry_addr <= group_carry + (mark.half_b ? lay.carry_half : '0) + column_words + 16'(mark.word);
+        p1_carry_addr <= $clog2(CARRY_WORDS)'(
+            group_carry + (mark.half_b ? lay.carry_half : '0) + column_words + 16'(mark.word));
         p1_offset <= 18'(target_ptr[mark.half_b]) + 18'(half_offset) + 18'(channel_word);
         p1_bank <= target_mod[mark.half_b];
         if (rst) begin
@@ -371,8 +375,8 @@ module output_stage
 
     ram_lut #(.DEPTH(CARRY_WORDS), .WIDTH(CIN * 8)) carry_rows (
         .clk(clk),
-        .we(p1_carry), .waddr(p1_carry_addr[$clog2(CARRY_WORDS)-1:0]), .wdata(p1_even ? p1_data : joined),
-        .raddr(p1_carry_addr[$clog2(CARRY_WORDS)-1:0]), .rdata(carried)
+        .we(p1_carry), .waddr(p1_carry_addr), .wdata(p1_even ? p1_data : joined),
+        .raddr(p1_carry_addr), .rdata(carried)
     );
     assign joined = p1_fresh ? p1_data : larger(carried, p1_data);
 

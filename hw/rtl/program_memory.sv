@@ -1,8 +1,8 @@
-// Instructions, layer and buffer records, and three ports that fetch an instruction with all that it refers to.
+// Instructions, layer and buffer records, and two ports that fetch an instruction with all that it refers to.
 //
 // Contract
 //   pw_*      writes word `pw_word` of record `pw_index`: section 0 layers, 1 buffers, 2 instructions (3 is not for this memory).
-//   f_req[p]  port p (0 MAC, 1 expander, 2 output stage) asks for instruction f_index[p]; both are held until f_done[p], and f_req[p] is low
+//   f_req[p]  port p (0 MAC, 1 expander) asks for instruction f_index[p]; both are held until f_done[p], and f_req[p] is low
 //             in the cycle after that unless another instruction is wanted.  Lowering it earlier withdraws the request.
 //   f_done[p] one cycle in which f_instruction, f_layer, f_source and f_target are those of the instruction.
 //   They stay until the next request of any port is served.
@@ -27,9 +27,9 @@ module program_memory #(
     input wire logic [2:0] pw_word,
     input wire logic [63:0] pw_data,
 
-    input wire logic [2:0] f_req,
-    input wire logic [2:0][15:0] f_index,
-    output logic [2:0] f_done,
+    input wire logic [1:0] f_req,
+    input wire logic [1:0][15:0] f_index,
+    output logic [1:0] f_done,
     output squeeze_pkg::instruction_t f_instruction,
     output squeeze_pkg::layer_t f_layer,
     output squeeze_pkg::buffer_t f_source,
@@ -46,7 +46,7 @@ module program_memory #(
   localparam int BUFFER_ADDRESS = $clog2(BUFFER_DEPTH);
 
   // --- who is served ---
-  logic [2:0] port;  // one-hot; 0: none
+  logic [1:0] port;  // one-hot; 0: none
   logic [6:1] step;  // one-hot: cycles since the request was taken
   logic [PROGRAM_BITS-1:0] index;
   logic idle;
@@ -54,18 +54,18 @@ module program_memory #(
   assign idle = step == '0;
 
   always_ff @(posedge clk) begin
-    if (rst || (!idle && (f_req & port) == 3'd0)) begin
+    if (rst || (!idle && (f_req & port) == 2'd0)) begin
       step <= '0;
     end else begin
-      step <= {step[5:1], idle && f_req != 3'd0};
+      step <= {step[5:1], idle && f_req != 2'd0};
     end
     if (idle) begin
-      port <= f_req[0] ? 3'b001 : f_req[1] ? 3'b010 : 3'b100;
-      index <= PROGRAM_BITS'(f_req[0] ? f_index[0] : f_req[1] ? f_index[1] : f_index[2]);
+      port <= f_req[0] ? 2'b01 : 2'b10;
+      index <= PROGRAM_BITS'(f_req[0] ? f_index[0] : f_index[1]);
     end
   end
 
-  assign f_done = step[6] ? port & f_req : 3'd0;
+  assign f_done = step[6] ? port & f_req : 2'd0;
 
   // --- instructions: step 1 and 2 read the two words, which are there in step 3 and 4 ---
   (* ram_style = "block" *) logic [63:0] instructions[2*PROGRAM_DEPTH];
@@ -88,7 +88,7 @@ module program_memory #(
   for (genvar k = 0; k < squeeze_pkg::LAYER_WORDS; k++) begin : layer_words
     (* ram_style = "distributed" *) logic [63:0] words[LAYER_DEPTH];
     if (INIT_PREFIX != "") begin : initial_words
-      initial $readmemh($sformatf("%slayer%0d.hex", INIT_PREFIX, k), words);
+      initial $readmemh({INIT_PREFIX, "layer", 8'(48 + k), ".hex"}, words);
     end
     always_ff @(posedge clk) begin
       if (pw_valid && pw_section == 2'd0 && pw_word == 3'(k)) words[pw_index[LAYER_ADDRESS-1:0]] <= pw_data;

@@ -84,7 +84,10 @@ module sequencer
     logic [15:0] pc;
     squeeze_pkg::instruction_t n_ins;
     squeeze_pkg::layer_t n_lay;
-    squeeze_pkg::buffer_t n_src, n_tgt;
+    squeeze_pkg::buffer_t n_tgt;
+    /* verilator lint_off UNUSEDSIGNAL */  // its reserved bits
+    squeeze_pkg::buffer_t n_src;
+    /* verilator lint_on UNUSEDSIGNAL */
     logic [16:0] n_start, n_phase1, n_center;                 // ring offsets: first tap, phase 1, half B
     logic [16:0] n_start_next, n_phase1_next, n_center_next;  // the same for the second block
     logic [2:0] n_center_mod;
@@ -189,7 +192,9 @@ module sequencer
     end
 
     // ---- the instruction in use ----
+    /* verilator lint_off UNUSEDSIGNAL */  // much of a layer is for others
     squeeze_pkg::layer_t lay;
+    /* verilator lint_on UNUSEDSIGNAL */
     logic [16:0] base, depth;
     logic [16:0] start_ptr, start_next, phase1_ptr, phase1_next, center_ptr, center_next;  // of the first block
     logic [2:0] start_mod, center_mod;
@@ -266,7 +271,7 @@ module sequencer
             next_has_b <= n_lay.half_b && n_lay.groups_b > 12'd1;
             first_set <= 1'b1;
             group_begins <= 1'b1;
-            begin_block(n_start, n_start_next, n_phase1, n_phase1_next, n_center, n_center_next);
+            begin_block(n_start_next, n_phase1, n_phase1_next, n_center, n_center_next);
             left <= 17'(n_ins.pixels) + 17'(n_lay.border != 0);
             final_block <= 17'(n_ins.pixels) + 17'(n_lay.border != 0) <= 17'(PIX);
             x <= n_x;
@@ -274,7 +279,7 @@ module sequencer
             half_b <= n_lay.groups_a == 0;
             ptr <= n_lay.groups_a == 0 ? n_center : n_start;
             mod <= n_lay.groups_a == 0 ? n_center_mod : n_ins.source_mod;
-            begin_set(n_lay);
+            begin_set(n_lay.rows0, n_lay.columns, n_lay.words);
             tile_word <= '0;
         end else if (go) begin
             group_begins <= group_last;
@@ -285,7 +290,7 @@ module sequencer
             if (word_last) begin
                 if (set_last) begin
                     first_set <= 1'b0;
-                    begin_set(lay);
+                    begin_set(lay.rows0, lay.columns, lay.words);
                     if (!block_last) begin
                         half_b <= 1'b1;
                         ptr <= blockc;
@@ -294,8 +299,8 @@ module sequencer
                         half_b <= next_half_b;
                         mod <= next_half_b ? center_mod : start_mod;
                         if (!final_block) begin
-                            begin_block(block_next, advance(block_next), block1_next, advance(block1_next),
-                                        blockc_next, advance(blockc_next));
+                            begin_block(advance(block_next), block1_next, advance(block1_next), blockc_next,
+                                        advance(blockc_next));
                             ptr <= next_half_b ? blockc_next : block_next;
                             left <= left - 17'(PIX);
                             final_block <= left <= 17'(2 * PIX);
@@ -304,7 +309,7 @@ module sequencer
                                 y[l] <= y[l] + 11'(lay.y_step) + 11'(lane_wraps[l]);
                             end
                         end else begin
-                            begin_block(start_ptr, start_next, phase1_ptr, phase1_next, center_ptr, center_next);
+                            begin_block(start_next, phase1_ptr, phase1_next, center_ptr, center_next);
                             ptr <= next_half_b ? center_ptr : start_ptr;
                             left <= pixels;
                             final_block <= pixels <= 17'(PIX);
@@ -347,26 +352,24 @@ module sequencer
     end
 
     function automatic logic [16:0] wrap(input logic [17:0] value, input logic [16:0] ring);
-        logic [17:0] less;
-        less = value - 18'(ring);
-        wrap = value >= 18'(ring) ? less[16:0] : value[16:0];
+        wrap = 17'(value >= 18'(ring) ? value - 18'(ring) : value);
     endfunction
 
     function automatic logic [16:0] advance(input logic [16:0] pointer);
         advance = wrap(18'(pointer) + 18'(lay.pitch), depth);
     endfunction
 
-    task automatic begin_set(input squeeze_pkg::layer_t of);
+    task automatic begin_set(input logic [3:0] rows, input logic [3:0] columns, input logic [11:0] words);
         phase <= 1'b0;
-        rows_left <= of.rows0 - 4'd1;
-        columns_left <= of.columns - 4'd1;
+        rows_left <= rows - 4'd1;
+        columns_left <= columns - 4'd1;
         word <= '0;
-        words_left <= of.words - 12'd1;
+        words_left <= words - 12'd1;
         set_first <= 1'b1;
     endtask
 
-    task automatic begin_block(input logic [16:0] now, input logic [16:0] next, input logic [16:0] now1,
-                               input logic [16:0] next1, input logic [16:0] nowc, input logic [16:0] nextc);
+    task automatic begin_block(input logic [16:0] next, input logic [16:0] now1, input logic [16:0] next1,
+                               input logic [16:0] nowc, input logic [16:0] nextc);
         block_next <= next;
         block1 <= now1;
         block1_next <= next1;
