@@ -9,7 +9,7 @@
 // One request is served at a time, in FETCH_CYCLES = 7 cycles from the cycle that takes it to f_done; the lowest port goes first.
 // The two words of an instruction stand in block RAM (256 instructions: one of 36 Kbit), the tables in LUTRAM, read whole.
 // Reset withdraws requests; memories keep their contents.  INIT_PREFIX, unless empty: initial contents from
-// {INIT_PREFIX, "instructions.hex"} (64-bit words), "layer0.hex" .. "layer5.hex" (word k of each layer) and "buffers.hex".
+// {INIT_PREFIX, "instructions.mem"} (64-bit words), "layer0.mem" .. "layer5.mem" (word k of each layer) and "buffers.mem".
 `default_nettype none
 
 module program_memory #(
@@ -72,7 +72,7 @@ module program_memory #(
   logic [63:0] read, word, low;
 
   if (INIT_PREFIX != "") begin : initial_instructions
-    initial $readmemh({INIT_PREFIX, "instructions.hex"}, instructions);
+    initial $readmemh({INIT_PREFIX, "instructions.mem"}, instructions);
   end
 
   always_ff @(posedge clk) begin
@@ -88,7 +88,7 @@ module program_memory #(
   for (genvar k = 0; k < squeeze_pkg::LAYER_WORDS; k++) begin : layer_words
     (* ram_style = "distributed" *) logic [63:0] words[LAYER_DEPTH];
     if (INIT_PREFIX != "") begin : initial_words
-      initial $readmemh({INIT_PREFIX, "layer", 8'(48 + k), ".hex"}, words);
+      initial $readmemh({INIT_PREFIX, "layer", 8'(48 + k), ".mem"}, words);
     end
     always_ff @(posedge clk) begin
       if (pw_valid && pw_section == 2'd0 && pw_word == 3'(k)) words[pw_index[LAYER_ADDRESS-1:0]] <= pw_data;
@@ -99,8 +99,8 @@ module program_memory #(
   (* ram_style = "distributed" *) logic [squeeze_pkg::BUFFER_BITS-1:0] sources[BUFFER_DEPTH];
   (* ram_style = "distributed" *) logic [squeeze_pkg::BUFFER_BITS-1:0] targets[BUFFER_DEPTH];
   if (INIT_PREFIX != "") begin : initial_buffers
-    initial $readmemh({INIT_PREFIX, "buffers.hex"}, sources);
-    initial $readmemh({INIT_PREFIX, "buffers.hex"}, targets);
+    initial $readmemh({INIT_PREFIX, "buffers.mem"}, sources);
+    initial $readmemh({INIT_PREFIX, "buffers.mem"}, targets);
   end
 
   always_ff @(posedge clk) begin

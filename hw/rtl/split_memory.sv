@@ -7,7 +7,7 @@
 //   rdata holds the word of raddr two cycles later (a new one every cycle): the memory, then an output register
 //   behind the multiplexer of the pieces.  Reading the address that is being written returns the old word or the
 //   new one; nobody may rely on it.  Addresses from DEPTH up are not written and read as anything.  Nothing is reset.
-//   INIT_PREFIX, where not empty: the piece of 2^b words starts with $readmemh of INIT_PREFIX, two digits of b, ".hex".
+//   INIT_PREFIX, where not empty: the piece of 2^b words starts with $readmemh of INIT_PREFIX, two digits of b, ".mem".
 `default_nettype none
 
 module split_memory #(
@@ -46,7 +46,7 @@ module split_memory #(
                 ram_1w1r #(
                     .DEPTH(1 << b),
                     .WIDTH(WIDTH),
-                    .INIT_FILE({INIT_PREFIX, 8'(48 + b / 10), 8'(48 + b % 10), ".hex"}),
+                    .INIT_FILE({INIT_PREFIX, 8'(48 + b / 10), 8'(48 + b % 10), ".mem"}),
                     .RAM_STYLE(RAM_STYLE)
                 ) memory (
                     .clk, .we(we && written), .waddr(waddr[b-1:0]), .wdata,

@@ -21,7 +21,8 @@ module squeeze_engine
     parameter int CARRY_WORDS = 1024,
     parameter int KERNEL_MAX = 7,
     parameter logic [31:0] ENGINE_ID = 32'd0,
-    parameter bit LOADED = 1'b0,
+    parameter bit PROGRAM_LOADED = 1'b0,  // initial contents: files of INIT_PREFIX, and what the receiver knows of them
+    parameter bit STORE_LOADED = 1'b0,
     parameter logic [383:0] HEADER_INIT = '0,
     parameter logic [63:0] GATHER_INIT = '0,
     parameter logic [31:0] PROGRAM_CRC_INIT = '0,
@@ -159,7 +160,7 @@ module squeeze_engine
     receiver #(
         .CIN(CIN), .ACT_DEPTH(ACT_DEPTH), .STORE_WORDS(STORE_WORDS), .PARAM_DEPTH(PARAM_DEPTH),
         .PROGRAM_DEPTH(PROGRAM_DEPTH), .LAYER_DEPTH(LAYER_DEPTH), .BUFFER_DEPTH(BUFFER_DEPTH), .KERNEL_MAX(KERNEL_MAX),
-        .ENGINE_ID(ENGINE_ID), .PROGRAM_INIT(LOADED), .STORE_INIT(LOADED && !STREAMED), .HEADER_INIT(HEADER_INIT),
+        .ENGINE_ID(ENGINE_ID), .PROGRAM_INIT(PROGRAM_LOADED), .STORE_INIT(STORE_LOADED), .HEADER_INIT(HEADER_INIT),
         .PROGRAM_CRC_INIT(PROGRAM_CRC_INIT), .STORE_CRC_INIT(STORE_CRC_INIT)
     ) receiver_i (
         .clk, .rst,
@@ -187,7 +188,8 @@ module squeeze_engine
     squeeze_pkg::buffer_t f_source, f_target;
 
     program_memory #(
-        .PROGRAM_DEPTH(PROGRAM_DEPTH), .LAYER_DEPTH(LAYER_DEPTH), .BUFFER_DEPTH(BUFFER_DEPTH), .INIT_PREFIX(INIT_PREFIX)
+        .PROGRAM_DEPTH(PROGRAM_DEPTH), .LAYER_DEPTH(LAYER_DEPTH), .BUFFER_DEPTH(BUFFER_DEPTH),
+        .INIT_PREFIX(PROGRAM_LOADED ? INIT_PREFIX : "")
     ) program_memory_i (
         .clk, .rst, .pw_valid, .pw_section, .pw_index, .pw_word, .pw_data,
         .f_req, .f_index, .f_done, .f_instruction, .f_layer, .f_source, .f_target
@@ -196,7 +198,7 @@ module squeeze_engine
     logic [15:0] param_raddr;
     logic [43:0] param_rdata;
     param_memory #(
-        .PARAM_DEPTH(PARAM_DEPTH), .INIT_PREFIX(INIT_PREFIX == "" ? "" : {INIT_PREFIX, "params"})
+        .PARAM_DEPTH(PARAM_DEPTH), .INIT_PREFIX(PROGRAM_LOADED ? {INIT_PREFIX, "params"} : "")
     ) param_memory_i (
         .clk, .pw_valid, .pw_section, .pw_index, .pw_data, .raddr(param_raddr), .rdata(param_rdata)
     );
@@ -224,7 +226,7 @@ module squeeze_engine
             localparam int STORE_BITS = $clog2(STORE_WORDS);
             split_memory #(
                 .DEPTH(STORE_WORDS), .WIDTH(72), .RAM_STYLE(STORE_STYLE),
-                .INIT_PREFIX(INIT_PREFIX == "" ? "" : {INIT_PREFIX, "store"})
+                .INIT_PREFIX(STORE_LOADED ? {INIT_PREFIX, "store"} : "")
             ) weight_store (
                 .clk, .we(sw_valid), .waddr(sw_addr[STORE_BITS-1:0]), .wdata(sw_data),
                 .raddr(store_raddr[STORE_BITS-1:0]), .rdata(store_rdata)

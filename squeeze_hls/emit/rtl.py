@@ -1,16 +1,156 @@
-"""What the RTL back end renders: the SystemVerilog package of bit layouts."""
+"""Plan -> the RTL project: engine sources, a top with this build's parameters, memory contents, Vivado's script."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import numpy as np
 
-from squeeze_hls.paths import TEMPLATES
+from squeeze_hls.bundle import Bundle
+from squeeze_hls.emit.render import render
+from squeeze_hls.emit.vivado import block_design
+from squeeze_hls.paths import RTL_SOURCES
 from squeeze_hls.plan import fields
+from squeeze_hls.plan.engine import STORE_WORD_BITS, EngineConfig, power_of_two_pieces
+from squeeze_hls.plan.planner import Plan
+from squeeze_hls.plan.program import program_crc
 
 PACKAGE = "squeeze_pkg.sv"
 KEYWORDS = frozenset({"type", "wait"})  # field names that SystemVerilog reserves
+TOP = "squeeze_engine_top"
+INIT_PREFIX = "squeeze_"  # of the files with memory contents
+_STORE_BYTES = STORE_WORD_BITS // 8
+_REQUANTIZE_BITS = 44  # what the memory of requantization records holds of each
+
+
+def rtl_sources() -> list[Path]:
+    """Every module of the engine, the package first."""
+    package = RTL_SOURCES / PACKAGE
+    return [package, *sorted(path for path in RTL_SOURCES.glob("*.sv") if path != package)]
+
+
+def parameters(engine: EngineConfig) -> dict[str, str]:
+    """Parameters of squeeze_engine as SystemVerilog constants."""
+    return {
+        "PIX": str(engine.pix),
+        "CIN": str(engine.cin),
+        "COUT": str(engine.cout),
+        "ACT_DEPTH": str(engine.act_depth),
+        "TILE_WORDS": str(engine.tile_words),
+        "STORE_WORDS": str(engine.store_words),
+        "STORE_STYLE": '"ultra"' if engine.store_uram else '"block"',
+        "PARAM_DEPTH": str(engine.param_depth),
+        "PROGRAM_DEPTH": str(engine.program_depth),
+        "LAYER_DEPTH": str(engine.layer_depth),
+        "BUFFER_DEPTH": str(engine.buffer_depth),
+        "CARRY_WORDS": str(engine.carry_words),
+        "KERNEL_MAX": str(engine.kernel_max),
+        "ENGINE_ID": f"32'd{engine.identity}",
+    }
+
+
+def store_loaded(engine: EngineConfig) -> bool:
+    """Whether the weights are initial contents: not where they are streamed, and UltraRAM has none."""
+    return not (engine.streamed or engine.store_uram)
+
+
+def loaded(plan: Plan, prefix: str) -> dict[str, str]:
+    """Further parameters of an engine that begins with this program, and with its weights where that can be.
+
+    ``prefix`` is what the names of the files of ``contents`` begin with, folder included.
+    """
+    words = np.frombuffer(plan.program_bin, "<u8").tolist()
+    header = plan.program.header
+    buffer = _sections(plan)["buffers"][header.gather_buffer]
+    crc = header.weights_crc if store_loaded(plan.engine) else 0
+    return {
+        "PROGRAM_LOADED": "1'b1",
+        "STORE_LOADED": "1'b1" if store_loaded(plan.engine) else "1'b0",
+        "HEADER_INIT": f"384'h{_hex(words[: fields.HEADER.words], 16)}",
+        "GATHER_INIT": f"64'h{buffer:x}",
+        "PROGRAM_CRC_INIT": f"32'h{program_crc(plan.program_bin):x}",
+        "STORE_CRC_INIT": f"32'h{crc:x}",
+        "INIT_PREFIX": f'"{prefix}"',
+    }
+
+
+def contents(plan: Plan) -> dict[str, bytes]:
+    """Initial memory contents as $readmemh files, by name without the prefix (see hw/rtl/program_memory.sv and
+    split_memory.sv).
+    """
+    sections = _sections(plan)
+    layers = sections["layers"]
+    files = {f"layer{k}": _lines(layers[k :: fields.LAYER.words], 64) for k in range(fields.LAYER.words)}
+    files["buffers"] = _lines(sections["buffers"], _struct(fields.BUFFER).bits)
+    files["instructions"] = _lines(sections["instructions"], 64)
+    low = (1 << _REQUANTIZE_BITS) - 1
+    params = [word & low for word in sections["params"]]
+    files |= _split("params", params, power_of_two_pieces(plan.engine.param_depth, 2), _REQUANTIZE_BITS)
+    if store_loaded(plan.engine):
+        data = plan.weights_bin
+        store = [int.from_bytes(data[at : at + _STORE_BYTES], "little") for at in range(0, len(data), _STORE_BYTES)]
+        files |= _split("store", store, plan.engine.store_pieces, STORE_WORD_BITS)
+    return {f"{name}.mem": text for name, text in files.items()}
+
+
+def emit(plan: Plan) -> Bundle:
+    """The folder ``rtl/`` of a build."""
+    sources = rtl_sources()
+    bundle = Bundle({f"src/{path.name}": path.read_bytes() for path in sources})
+    top = f"src/{TOP}.v"
+    values = parameters(plan.engine) | loaded(plan, INIT_PREFIX)
+    bundle.add(top, render("rtl/squeeze_engine_top.v.j2", parameters=values, streamed=plan.engine.streamed))
+    memories = {f"contents/{INIT_PREFIX}{name}": text for name, text in sorted(contents(plan).items())}
+    bundle.merge(memories, "")
+    names = [f"src/{path.name}" for path in sources] + [top]
+    bundle.add("sources.f", "\n".join(names) + "\n")
+    bundle.add(
+        "vivado/build.tcl",
+        block_design(
+            plan.board, plan.clock_mhz, streamed=plan.engine.streamed, rtl_top=TOP, rtl_files=(*names, *memories)
+        ),
+    )
+    return bundle
+
+
+def _sections(plan: Plan) -> dict[str, list[int]]:
+    """Words of the program behind its header, by section."""
+    words = np.frombuffer(plan.program_bin, "<u8").tolist()
+    header = fields.HEADER.unpack(words)
+    sections, position = {}, fields.HEADER.words
+    for name, record in (
+        ("layers", fields.LAYER), ("buffers", fields.BUFFER), ("instructions", fields.INSTRUCTION),
+        ("params", fields.PARAM),
+    ):  # fmt: skip
+        end = position + record.words * header[name]
+        sections[name] = words[position:end]
+        position = end
+    return sections
+
+
+def _hex(words: Iterable[int], digits: int) -> str:
+    """Words as one number, the first one lowest."""
+    return "".join(f"{word:0{digits}x}" for word in reversed(list(words)))
+
+
+def _split(name: str, words: list[int], pieces: Iterable[int], bits: int) -> dict[str, bytes]:
+    """One file for each power-of-two piece of a split memory, named by the piece's bit."""
+    files, first = {}, 0
+    for size in pieces:
+        files[f"{name}{size.bit_length() - 1:02}"] = _lines(words[first : first + size], bits)
+        first += size
+    return files
+
+
+def _lines(words: Iterable[int], bits: int) -> bytes:
+    """A $readmemh file; of a memory that holds nothing, one word of zeros."""
+    digits = -(-bits // 4)
+    return "".join(f"{word:0{digits}x}\n" for word in words or [0]).encode()
+
+
+# --- the package of bit layouts ---
 
 
 @dataclass(frozen=True)
@@ -30,14 +170,8 @@ class _Struct:
 
 def render_package() -> str:
     """Text of ``squeeze_pkg.sv``: records as packed structs, packet constants, pipeline latencies."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("rtl/squeeze_pkg.sv.j2").render(
+    return render(
+        "rtl/squeeze_pkg.sv.j2",
         records=[_struct(record) for record in fields.RECORDS],
         format_version=fields.FORMAT_VERSION,
         packet_magic=fields.PACKET_MAGIC,

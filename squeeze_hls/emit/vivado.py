@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from squeeze_hls.board import Board
@@ -71,8 +72,14 @@ PROCESSORS = {
 }
 
 
-def block_design(board: Board, clock_mhz: float, *, streamed: bool, engine_vlnv: str = HLS_VLNV) -> str:
-    """Tcl that builds a bitstream; with ``streamed`` weights they get a DMA of their own."""
+def block_design(
+    board: Board, clock_mhz: float, *, streamed: bool, rtl_top: str = "", rtl_files: Sequence[str] = ()
+) -> str:
+    """Tcl that builds a bitstream; with ``streamed`` weights they get a DMA of their own.
+
+    The engine is what Vitis HLS packages, or the module ``rtl_top`` (Verilog: Vivado refers to no other) of
+    ``rtl_files``, whose paths are relative to the folder above the script's.
+    """
     processor = PROCESSORS[board.family]
     return render(
         "vivado/build.tcl.j2",
@@ -82,5 +89,7 @@ def block_design(board: Board, clock_mhz: float, *, streamed: bool, engine_vlnv:
         ps=processor,
         settings=(*processor.settings, (processor.clock_setting, f"{clock_mhz:g}")),
         streamed=streamed,
-        engine_vlnv=engine_vlnv,
+        hls_vlnv=HLS_VLNV,
+        rtl_top=rtl_top,
+        rtl_files=rtl_files,
     )

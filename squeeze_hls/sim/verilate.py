@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from squeeze_hls import tools
-from squeeze_hls.paths import RTL_SOURCES, SIM_SOURCES
+from squeeze_hls.emit.rtl import parameters, rtl_sources
+from squeeze_hls.paths import SIM_SOURCES
 from squeeze_hls.plan.engine import EngineConfig
 
 TOP = "squeeze_engine"
-PACKAGE = RTL_SOURCES / "squeeze_pkg.sv"
 HARNESS = SIM_SOURCES / "engine.cpp"
 OBSERVE = SIM_SOURCES / "observe.vlt"
 WAVES = SIM_SOURCES / "waves.vlt"
@@ -27,30 +27,6 @@ OPTIONS = (
 )  # fmt: skip
 CXX_FLAGS = ("-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-DVL_USER_FATAL=1")
 COMPILE_SECONDS = 900
-
-
-def parameters(engine: EngineConfig) -> dict[str, str]:
-    """Parameters of squeeze_engine, as Verilator's -G takes them."""
-    return {
-        "PIX": str(engine.pix),
-        "CIN": str(engine.cin),
-        "COUT": str(engine.cout),
-        "ACT_DEPTH": str(engine.act_depth),
-        "TILE_WORDS": str(engine.tile_words),
-        "STORE_WORDS": str(engine.store_words),
-        "PARAM_DEPTH": str(engine.param_depth),
-        "PROGRAM_DEPTH": str(engine.program_depth),
-        "LAYER_DEPTH": str(engine.layer_depth),
-        "BUFFER_DEPTH": str(engine.buffer_depth),
-        "CARRY_WORDS": str(engine.carry_words),
-        "KERNEL_MAX": str(engine.kernel_max),
-        "ENGINE_ID": f"32'd{engine.identity}",
-    }
-
-
-def rtl_sources() -> list[Path]:
-    """Every module of the engine, the package first."""
-    return [PACKAGE, *sorted(p for p in RTL_SOURCES.glob("*.sv") if p != PACKAGE)]
 
 
 def compile_engine(
@@ -63,9 +39,10 @@ def compile_engine(
 ) -> Path:
     """The library of an engine; one of the same inputs is kept in ``build_dir``.
 
-    ``extra`` are further parameters, as -G takes them: ``{"LOADED": "1'b1", "INIT_PREFIX": '"/folder/init_"'}`` for
-    an engine with initial contents.  ``sources`` replace hw/rtl by a netlist: then there are no parameters, and
-    nothing inside can be observed.  ``waves`` is "vcd" or "fst" for a library that can write a waveform, which is slower.
+    ``extra`` are further parameters, as -G takes them: ``emit.rtl.loaded(plan, prefix)`` for an engine with
+    initial contents.  ``sources`` replace hw/rtl by a netlist: then there are no parameters, and
+    nothing inside can be observed.  ``waves`` is "vcd" or "fst" for a library that can
+    write a waveform, which is slower.
 
     Raises MissingToolError without Verilator, ToolFailedError where it fails.
     """
@@ -75,7 +52,7 @@ def compile_engine(
     flags = [*CXX_FLAGS, *(["-DSQUEEZE_OBSERVE"] if sources is None else [])]
     options = [*OPTIONS, *(f"-G{name}={value}" for name, value in given.items())]
     if waves is not None:
-        options += [f"--trace-{waves}", "--trace-structs"]
+        options += [f"--trace-{waves}", "--trace-structs", "--trace-max-width", "160"]
         chosen.insert(0, WAVES)
     digest = hashlib.sha256(repr((str(program), environment["MAKEFLAGS"], options, flags)).encode())
     for path in [*chosen, *sorted(SIM_SOURCES.iterdir())]:

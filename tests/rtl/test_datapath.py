@@ -18,8 +18,8 @@ def test_split_memory_starts_with_its_files(tmp_path):
     """22 words are pieces of 16, 4 and 2: files 04, 02, 01."""
     words = [f"{0x123456789 * (n + 3) & 0xFFFFFFFFF:09x}" for n in range(22)]
     for bit, begin in ((4, 0), (2, 16), (1, 20)):
-        (tmp_path / f"w{bit:02}.hex").write_text("\n".join(words[begin : begin + (1 << bit)]) + "\n", encoding="ascii")
-    contents = tmp_path / "all.hex"
+        (tmp_path / f"w{bit:02}.mem").write_text("\n".join(words[begin : begin + (1 << bit)]) + "\n", encoding="ascii")
+    contents = tmp_path / "all.mem"
     contents.write_text("\n".join(words), encoding="ascii")
     run(
         "split_memory",
