@@ -1,4 +1,4 @@
-"""Classifying pictures on the golden model, the program executor, the compiled C++ or ONNX Runtime."""
+"""Classifying pictures on the golden model, the program executor, the compiled C++, the RTL or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from squeeze_hls.source import Source, load
 
 if TYPE_CHECKING:
     from squeeze_hls.builds import Build
+    from squeeze_hls.plan import Plan
 
 Compute = Callable[[np.ndarray], np.ndarray]
 
@@ -44,9 +45,9 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
         if on == "onnxruntime":
             return _onnxruntime(Source(model=str(build.model)), listener)
         network = build.network()
-        if on == "csim":
-            _require_own_program(build, network)
-        return _integer(network, on, lambda: (build.engine, build.program, build.store))
+        if on in ("csim", "rtl"):
+            require_own_program(build, network)
+        return _integer(network, on, lambda: (build.engine, build.program, build.store), listener)
     if on == "onnxruntime":
         return _onnxruntime(source, listener)
     from squeeze_hls.board import load_board
@@ -60,11 +61,15 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
         plan = make_plan(network, target)
         return plan.engine, plan.program_bin, plan.weights_bin
 
-    return _integer(network, on, planned)
+    return _integer(network, on, planned, listener)
 
 
-def _require_own_program(build: Build, network: IntNetwork) -> None:
-    """The compiled C++ trusts its program as hardware does: run only one that this planner writes."""
+def require_own_program(build: Build, network: IntNetwork) -> Plan:
+    """The plan of a build, whose program must be what this planner writes.
+
+    Compiled C++ trusts its program as hardware does.  Verilated RTL does not (an address beyond a memory is
+    ignored, a hang ends at the cycle limit), but here its engine, too, comes from the build: planning bounds its size.
+    """
     from squeeze_hls.board import load_board
     from squeeze_hls.plan import PlanOptions, make_plan
 
@@ -74,14 +79,18 @@ def _require_own_program(build: Build, network: IntNetwork) -> None:
         raise InputError(
             f"{build.folder}: its program is not what this version plans for its model; build again, or --on executor"
         )
+    return plan
 
 
-def _integer(network: IntNetwork, on: str, planned: Callable[[], Any]) -> Classifier:
+def _integer(network: IntNetwork, on: str, planned: Callable[[], Any], listener: Listener) -> Classifier:
     compute: Compute
     if on == "golden":
         compute = _golden(network)
     elif on == "executor":
         compute = _executor(*planned())
+    elif on == "rtl":
+        engine, program, store = planned()
+        compute = _rtl(engine, program, store, listener)
     else:
         compute = _csim(*planned())
     return Classifier(
@@ -112,14 +121,25 @@ def _executor(engine: Any, program: bytes, store: bytes) -> Compute:
 
 
 def _csim(engine: Any, program: bytes, store: bytes) -> Compute:
-    from squeeze_hls.pipeline import compiled_folder
+    from squeeze_hls.sim.cache import compiled_folder
     from squeeze_hls.sim.csim import CSim, SimulatedEngine
 
     def compute(image: np.ndarray) -> np.ndarray:
-        with compiled_folder() as folder:
+        with compiled_folder("csim") as folder:
             return SimulatedEngine(engine, program, store, CSim(engine, folder)).logits(image)
 
     return compute
+
+
+def _rtl(engine: Any, program: bytes, store: bytes, listener: Listener) -> Compute:
+    """One simulated engine for all pictures: program and weights are loaded once."""
+    from squeeze_hls.sim import rtl
+    from squeeze_hls.sim.cache import compiled_folder
+
+    with listener.stage("verilate") as stage, compiled_folder("rtl") as folder:
+        simulated = rtl.simulated(engine, program, store, folder)
+        stage.outcome = f"{engine.pix} x {engine.cin} x {engine.cout} array"
+    return simulated.logits
 
 
 def _onnxruntime(source: Source, listener: Listener) -> Classifier:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from squeeze_hls.plan.executor import Executor
 from squeeze_hls.plan.hazards import Tracker
 from squeeze_hls.plan.maps import Maps, logits_name
 from squeeze_hls.report.build_report import Check
+
+if TYPE_CHECKING:
+    from squeeze_hls.sim.rtl import Frame, Watch
 
 
 def compare_all(name: str, got: Mapping[str, np.ndarray], golden: Mapping[str, np.ndarray]) -> Check:
@@ -54,3 +59,26 @@ def check_executor(plan: Plan, image: np.ndarray, golden: Mapping[str, np.ndarra
         return compare_all("executor", run_executor(plan, image), golden)
     except (SqueezeError, ValueError) as error:
         return Check(name="executor", status="failed", detail=str(error))
+
+
+def check_rtl(
+    plan: Plan,
+    image: np.ndarray,
+    golden: Mapping[str, np.ndarray],
+    build_dir: Path,
+    *,
+    watch: Watch | None = None,
+) -> tuple[Check, Frame | None]:
+    """Golden model = RTL simulation, and what was simulated (cycles, counters); None where it did not end well.
+
+    The compiled engine is kept in ``build_dir``; ``watch`` is told the cycles simulated so far.  Raises
+    MissingToolError or ToolFailedError where the engine cannot be compiled: no statement about the RTL.
+    """
+    from squeeze_hls.sim import rtl
+
+    simulated = rtl.simulated(plan.engine, plan.program_bin, plan.weights_bin, build_dir, observe=True, watch=watch)
+    try:
+        frame = rtl.run_frames(plan, [image], simulated)[0]
+    except (SqueezeError, ValueError) as error:
+        return Check(name="rtl", status="failed", detail=str(error)), None
+    return compare_all("rtl", frame.tensors, golden), frame

@@ -67,7 +67,9 @@ struct Pauses {
 
 class Engine {
 public:
-    Engine() : top(new Vsqueeze_engine(&context)) {
+    Engine() {
+        context.traceEverOn(VM_TRACE);  // before the first eval
+        top.reset(new Vsqueeze_engine(&context));
         top->ap_rst_n = 1;
         top->ap_clk = 0;
         top->eval();
@@ -253,7 +255,7 @@ private:
     void dump() {
 #if VM_TRACE
         if (waves) {
-            waves->dump(2 * now + top->ap_clk);
+            waves->dump(top->ap_clk ? 2 * now - 1 : 2 * now);
         }
 #endif
     }

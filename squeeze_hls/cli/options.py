@@ -63,13 +63,13 @@ calibration_option = click.option(
     type=Existing,
     help="Pictures for quantizing a float model (default: a small built-in set).",
 )
-ON = ("golden", "executor", "csim", "onnxruntime")
+ON = ("golden", "executor", "csim", "rtl", "onnxruntime")
 on_option = click.option(
     "--on",
     type=click.Choice(ON),
     default="golden",
     show_default=True,
-    help="What computes: the golden model, the program executor, the compiled C++, or ONNX Runtime.",
+    help="What computes: the golden model, the program executor, the compiled C++, the simulated RTL, or ONNX Runtime.",
 )
 
 

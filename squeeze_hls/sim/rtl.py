@@ -36,6 +36,15 @@ class RtlResult(Result):
         return self.end - self.first + 1
 
 
+@dataclass(frozen=True)
+class Window:
+    """A waveform of some cycles of a start, counted from it."""
+
+    path: Path
+    first: int
+    last: int
+
+
 class SimulatedRtl:
     """A simulated engine with one program and its weights, which are loaded once.
 
@@ -66,13 +75,18 @@ class SimulatedRtl:
             self._good(self.start(), "loading")
         engine.observe(observe)
 
-    def start(self) -> RtlResult:
-        """Start the engine as a driver does, and wait for its interrupt.
+    def start(self, window: Window | None = None) -> RtlResult:
+        """Start the engine as a driver does, and wait for its interrupt; ``window`` writes a waveform.
 
         Raises ToolFailedError where it does not come within the limit.
         """
         engine = self.engine
         engine.write("ap_ctrl", 1)
+        if window is not None:
+            engine.run(window.first, until=INTERRUPT)
+            engine.waves(window.path)
+            engine.run(window.last - window.first, until=INTERRUPT, watch=self._watch)
+            engine.waves(None)
         if not engine.run(self._limit, until=INTERRUPT, watch=self._watch):
             raise ToolFailedError(f"RTL simulation: a start did not end within {self._limit:,} cycles")
         interrupted = engine.cycle
@@ -94,15 +108,18 @@ class SimulatedRtl:
             activity=engine.activity(len(self.program.instructions)) if self._observe else np.zeros((0, 4), np.int64),
         )
 
-    def run(self, images: Sequence[np.ndarray]) -> list[RtlResult]:
+    def run(self, images: Sequence[np.ndarray], *, window: Window | None = None) -> list[RtlResult]:
         """Results of u8 (H, W, 3) images back to back: all are in the stream before the first one starts.
 
-        Raises ToolFailedError where a start ends with an error code, or not at all.
+        Raises ToolFailedError where a start ends with an error code, or not at all.  ``window`` belongs to
+        the first image.
         """
         for image in images:
             for transfer in self._packets.frame(image):
                 self.engine.queue(transfer)
-        return [self._good(self.start(), f"image {number}") for number in range(len(images))]
+        return [
+            self._good(self.start(None if number else window), f"image {number}") for number in range(len(images))
+        ]
 
     def logits(self, image: np.ndarray) -> np.ndarray:
         """int32 (classes,) of one image."""
@@ -135,16 +152,22 @@ def simulated(
     *,
     observe: bool = False,
     limit: int = LIMIT,
+    waves: str | None = None,
     watch: Watch | None = None,
 ) -> SimulatedRtl:
-    """Compile an engine (or take it from ``build_dir``) and load a program with its weights."""
-    engine = RtlEngine(compile_engine(config, build_dir), config)
+    """Compile an engine (or take it from ``build_dir``) and load a program with its weights.
+
+    ``waves`` ("vcd", "fst") compiles one that can write a waveform.
+    """
+    engine = RtlEngine(compile_engine(config, build_dir, waves=waves), config)
     return SimulatedRtl(engine, program, weights, observe=observe, limit=limit, watch=watch)
 
 
-def run_frames(plan: Plan, images: Sequence[np.ndarray], rtl: SimulatedRtl) -> list[Frame]:
+def run_frames(
+    plan: Plan, images: Sequence[np.ndarray], rtl: SimulatedRtl, *, window: Window | None = None
+) -> list[Frame]:
     """Every tensor of u8 (H, W, 3) images that follow each other; ``rtl`` observes, and runs this plan's program."""
-    results = rtl.run(images)
+    results = rtl.run(images, window=window)
     return [Frame(tensors=tensors(plan, result.beats, result.trace), result=result) for result in results]
 
 
