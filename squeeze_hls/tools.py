@@ -7,18 +7,21 @@ prints goes to a log file, and every error names that file.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from squeeze_hls.errors import MissingToolError, ToolFailedError
 
 CXX_CANDIDATES = ("g++", "clang++", "c++")
 HEADER = "ap_int.h"
+WATCH_SECONDS = 0.5
 EXCERPT = 200  # characters of a tool's own message that an error repeats
 
 
@@ -30,11 +33,13 @@ def run(
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     check: bool = True,
+    watch: Callable[[], None] | None = None,
 ) -> int:
     """Run ``command``, write its combined output to ``log``, return its exit code.
 
     ``env`` is added to this process's environment, ``timeout`` is in seconds.  The tool gets a
     process group of its own, all of which ends when time is up or the user interrupts.
+    ``watch`` is called every half second meanwhile.
 
     Raises MissingToolError where the program does not exist, ToolFailedError on a time-out or, with
     ``check``, on a non-zero exit code.
@@ -59,7 +64,7 @@ def run(
         except PermissionError as error:
             raise MissingToolError(f"{words[0]}: not executable ({error.strerror})") from error
         try:
-            code = process.wait(timeout)
+            code = _wait(process, timeout, watch)
         except subprocess.TimeoutExpired as error:
             raise ToolFailedError(f"{_name(words)}: no end after {timeout:g} s; its log is {log}") from error
         finally:
@@ -67,6 +72,19 @@ def run(
     if check and code:
         raise ToolFailedError(f"{_name(words)}: {_reason(code)}{_first_error(log)}; the whole log is {log}")
     return code
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float | None, watch: Callable[[], None] | None) -> int:
+    if watch is None:
+        return process.wait(timeout)
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    while True:
+        try:
+            return process.wait(max(0.0, min(WATCH_SECONDS, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                raise
+            watch()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
