@@ -75,8 +75,9 @@ def check_rtl(
     MissingToolError or ToolFailedError where the engine cannot be compiled: no statement about the RTL.
     """
     from squeeze_hls.sim import rtl
+    from squeeze_hls.sim.verilate import compile_engine
 
-    simulated = rtl.simulated(plan.engine, plan.program_bin, plan.weights_bin, build_dir, observe=True, watch=watch)
+    simulated = rtl.load(compile_engine(plan.engine, build_dir), plan, watch=watch)
     try:
         frame = rtl.run_frames(plan, [image], simulated)[0]
     except (SqueezeError, ValueError) as error:

@@ -9,6 +9,7 @@ from squeeze_hls.cli.convert import quantize, unpack
 from squeeze_hls.cli.infer import evaluate, run
 from squeeze_hls.cli.info import boards, doctor, models
 from squeeze_hls.cli.options import global_options, version_option
+from squeeze_hls.cli.simulate import simulate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -23,5 +24,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (build, run, evaluate, quantize, unpack, boards, models, doctor):
+for command in (build, run, evaluate, simulate, quantize, unpack, boards, models, doctor):
     cli.add_command(command)

@@ -23,10 +23,10 @@ def summary(report: dict[str, Any]) -> Iterator[Table | Text]:
 
 def _layers(report: dict[str, Any]) -> Table:
     numbers = ("Mmac", "rows", "bands", "tiles", "dense", "bytes", "kcycles")
-    table = _table("layer", *numbers, "output", right=numbers)
+    table = make_table("layer", *numbers, "output", right=numbers)
     for layer in report["layers"]:
         table.add_row(
-            _short(layer["name"]),
+            short_name(layer["name"]),
             f"{layer['macs'] / 1e6:.1f}",
             str(layer["band_rows"]),
             str(layer["bands"]),
@@ -39,7 +39,7 @@ def _layers(report: dict[str, Any]) -> Table:
     return table
 
 
-def _short(name: str) -> Text:
+def short_name(name: str) -> Text:
     """``fire2/expand1x1+fire2/expand3x3`` as ``fire2/expand1x1+3x3``; any other pair as it is, cut."""
     first, _, second = name.partition("+")
     common = 0
@@ -50,7 +50,7 @@ def _short(name: str) -> Text:
 
 
 def _resources(report: dict[str, Any]) -> Table:
-    table = _table("resource", "used", "available", "", "", right=("used", "available"))
+    table = make_table("resource", "used", "available", "", "", right=("used", "available"))
     for name, entry in report["resources"].items():
         if not entry["available"] and not entry["used"]:
             continue
@@ -109,7 +109,7 @@ def limit(report: dict[str, Any]) -> str:
     return f"{speed}; {bram['available'] - bram['used']} BRAM36 are left"
 
 
-def _table(*columns: str, right: tuple[str, ...]) -> Table:
+def make_table(*columns: str, right: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True, overflow="ellipsis")

@@ -117,9 +117,7 @@ class SimulatedRtl:
         for image in images:
             for transfer in self._packets.frame(image):
                 self.engine.queue(transfer)
-        return [
-            self._good(self.start(None if number else window), f"image {number}") for number in range(len(images))
-        ]
+        return [self._good(self.start(None if number else window), f"image {number}") for number in range(len(images))]
 
     def logits(self, image: np.ndarray) -> np.ndarray:
         """int32 (classes,) of one image."""
@@ -144,6 +142,12 @@ class Frame:
         return self.result.cycles
 
 
+def load(library: Path, plan: Plan, *, limit: int = LIMIT, watch: Watch | None = None) -> SimulatedRtl:
+    """A simulated engine that observes, with a plan's program and weights."""
+    engine = RtlEngine(library, plan.engine)
+    return SimulatedRtl(engine, plan.program_bin, plan.weights_bin, observe=True, limit=limit, watch=watch)
+
+
 def simulated(
     config: EngineConfig,
     program: bytes,
@@ -152,14 +156,10 @@ def simulated(
     *,
     observe: bool = False,
     limit: int = LIMIT,
-    waves: str | None = None,
     watch: Watch | None = None,
 ) -> SimulatedRtl:
-    """Compile an engine (or take it from ``build_dir``) and load a program with its weights.
-
-    ``waves`` ("vcd", "fst") compiles one that can write a waveform.
-    """
-    engine = RtlEngine(compile_engine(config, build_dir, waves=waves), config)
+    """Compile an engine (or take it from ``build_dir``) and load a program with its weights."""
+    engine = RtlEngine(compile_engine(config, build_dir), config)
     return SimulatedRtl(engine, program, weights, observe=observe, limit=limit, watch=watch)
 
 
@@ -173,5 +173,5 @@ def run_frames(
 
 def run(plan: Plan, image: np.ndarray, build_dir: Path, *, watch: Watch | None = None) -> Frame:
     """Every tensor of one u8 (H, W, 3) image, logits included, and the cycles it took."""
-    rtl = simulated(plan.engine, plan.program_bin, plan.weights_bin, build_dir, observe=True, watch=watch)
+    rtl = load(compile_engine(plan.engine, build_dir), plan, watch=watch)
     return run_frames(plan, [image], rtl)[0]

@@ -74,3 +74,13 @@ def compile_engine(
         shutil.copyfile(Path(folder) / library.name, fresh)
         fresh.replace(library)
     return library
+
+
+def fst_builds(build_dir: Path) -> bool:
+    """Whether the libraries that FST waveforms need are there."""
+    headers = [word for name in ("lz4.h", "zlib.h") for word in ("-include", name)]
+    command = [str(tools.require_cxx()), "-fsyntax-only", "-x", "c++", *headers, os.devnull]
+    log = build_dir / f"fst-{os.getpid()}.log"
+    found = tools.run(command, log=log, timeout=60, check=False) == 0
+    log.unlink()
+    return found
