@@ -5,10 +5,7 @@ Every stage is a function of values; what happens meanwhile is told to a ``Liste
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +14,8 @@ import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.ir import IntNetwork
-from squeeze_hls.progress import Listener
+from squeeze_hls.progress import Listener, Stage
+from squeeze_hls.sim.cache import compiled_folder
 from squeeze_hls.source import Loaded, Source, load
 
 if TYPE_CHECKING:  # imported where they are needed, so that the command line starts quickly
@@ -36,12 +34,21 @@ class BuildOptions:
     source: Source
     board: str | None = None
     out: Path | None = None
-    flow: str = "hls"
-    verify: str | None = None  # "none", "executor", "csim"; None: csim where there is a compiler
+    flow: str = "both"  # "hls", "rtl", "both"
+    verify: str | None = None  # "none", "executor", "csim", "rtl"; None: csim where there is a compiler
     weights: str = "auto"
     clock_mhz: float | None = None
     image: Path | None = None
     engine: Path | None = None  # a build whose frozen engine is planned for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What the comparisons with the golden model gave."""
+
+    level: str
+    checks: list[Check]
+    cycles: int | None = None  # of the simulated RTL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +64,6 @@ def build(options: BuildOptions, listener: Listener) -> Done:
     """Run all stages; raises an error of ``squeeze_hls.errors`` and writes nothing where one fails."""
     from squeeze_hls import pictures
 
-    if options.flow != "hls":
-        raise InputError(f"--flow {options.flow}: the RTL back end does not exist in this version; use --flow hls")
     board, frozen = _target(options)
     level = verification_level(options.verify, listener)
     picture = pictures.read(options.image or pictures.DEFAULT_PICTURE)
@@ -69,10 +74,10 @@ def build(options: BuildOptions, listener: Listener) -> Done:
     _check_out(options, out)
     image = pictures.prepare(picture, loaded.network.input_shape, loaded.network.preprocess)
     plan = plan_network(loaded.network, board, options, frozen, listener)
-    checks = verify(plan, image, level, listener)
+    verified = verify(plan, image, level, listener)
     if options.engine is not None:
-        return _write_update(plan, loaded, checks, out)
-    return _write_build(plan, loaded, image, checks, out, level, listener)
+        return _write_update(plan, loaded, verified, out)
+    return _write_build(plan, loaded, image, verified, out, options.flow, listener)
 
 
 def _target(options: BuildOptions) -> tuple[Board, EngineConfig | None]:
@@ -97,6 +102,8 @@ def verification_level(asked: str | None, listener: Listener) -> str:
     if asked == "csim":
         tools.require_cxx()
         tools.require_hls_headers()
+    if asked == "rtl":
+        tools.require_verilator()
     if asked is not None:
         return asked
     if tools.find_cxx() and tools.hls_headers():
@@ -123,28 +130,33 @@ def plan_network(
     return plan
 
 
-def verify(plan: Plan, image: np.ndarray, level: str, listener: Listener) -> list[Check]:
+def verify(plan: Plan, image: np.ndarray, level: str, listener: Listener) -> Verified:
     """Compare with the golden model; raises MismatchError at the first difference."""
     from squeeze_hls import golden
     from squeeze_hls.report.build_report import Check
-    from squeeze_hls.verify import check_executor, require_passed
+    from squeeze_hls.verify import check_executor, check_rtl, require_passed
 
-    checks = []
-    if level == "none":
-        return [Check(name=name, status="skipped", detail="not asked for") for name in ("executor", "csim")]
-    with listener.stage("verify") as stage:
-        expected = golden.run(plan.network, image)
-        checks.append(check_executor(plan, image, expected))
-        stage.outcome = f"executor: {checks[-1].detail}"
-    require_passed(checks)
-    if level == "executor":
-        checks.append(Check(name="csim", status="skipped", detail="not asked for, or no C++ compiler"))
-        return checks
-    with listener.stage("csim") as stage:
-        checks.append(check_csim(plan, image, expected))
-        stage.outcome = f"csim: {checks[-1].detail}"
-    require_passed(checks)
-    return checks
+    checks = {name: Check(name=name, status="skipped", detail="not asked for") for name in ("executor", "csim", "rtl")}
+    cycles = None
+
+    def done(check: Check, stage: Stage, more: str = "") -> None:
+        checks[check.name] = check
+        stage.outcome = f"{check.name}: {check.detail}{more}"
+        require_passed([check])
+
+    if level != "none":
+        with listener.stage("verify") as stage:
+            expected = golden.run(plan.network, image)
+            done(check_executor(plan, image, expected), stage)
+    if level == "csim":
+        with listener.stage("csim") as stage:
+            done(check_csim(plan, image, expected), stage)
+    if level == "rtl":
+        with listener.stage("rtl") as stage, compiled_folder("rtl") as folder:
+            check, frame = check_rtl(plan, image, expected, folder)
+            cycles = frame.cycles if frame else None
+            done(check, stage, f", {cycles:,} cycles" if cycles else "")
+    return Verified(level=level, checks=list(checks.values()), cycles=cycles)
 
 
 def check_csim(plan: Plan, image: np.ndarray, expected: Mapping[str, np.ndarray]) -> Check:
@@ -152,26 +164,8 @@ def check_csim(plan: Plan, image: np.ndarray, expected: Mapping[str, np.ndarray]
     from squeeze_hls.sim import csim
     from squeeze_hls.verify import compare_all
 
-    with compiled_folder() as folder:
+    with compiled_folder("csim") as folder:
         return compare_all("csim", csim.run(plan, image, folder), expected)
-
-
-@contextmanager
-def compiled_folder() -> Iterator[Path]:
-    """Where compiled engines are kept: in the user's cache, or nowhere for long where that cannot be written."""
-    from squeeze_hls.frontend.download import cache_dir
-
-    folder = cache_dir() / "csim"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if writable:
-        yield folder
-    else:
-        with tempfile.TemporaryDirectory(prefix="squeeze-hls-") as temporary:
-            yield Path(temporary)
 
 
 def _check_out(options: BuildOptions, out: Path) -> None:
@@ -219,13 +213,13 @@ def _write_build(
     plan: Plan,
     loaded: Loaded,
     image: np.ndarray,
-    checks: Sequence[Check],
+    verified: Verified,
     out: Path,
-    level: str,
+    flow: str,
     listener: Listener,
 ) -> Done:
     from squeeze_hls.bundle import REPORT, Bundle, write_bundle
-    from squeeze_hls.emit import hls
+    from squeeze_hls.emit import hls, rtl
     from squeeze_hls.quantize import export
     from squeeze_hls.report.build_report import build_report, to_json
 
@@ -238,13 +232,17 @@ def _write_build(
                 UPDATE: _deploy_model(plan, loaded.graph.name),
             }
         )
-        bundle.merge(hls.emit(plan, image=image), "hls")
+        if flow != "rtl":
+            bundle.merge(hls.emit(plan, image=image), "hls")
+        if flow != "hls":
+            bundle.merge(rtl.emit(plan), "rtl")
         report = build_report(
             plan,
             name=loaded.graph.name,
             model_sha256=loaded.sha256,
-            checks=checks,
-            tools=tool_versions(level),
+            checks=verified.checks,
+            simulated=verified.cycles,
+            tools=tool_versions(verified.level),
             files=bundle.digests(),
         )
         bundle.add(REPORT, to_json(report))
@@ -255,7 +253,7 @@ def _write_build(
     return Done(report=report, where=out, kept=tuple(kept))
 
 
-def _write_update(plan: Plan, loaded: Loaded, checks: Sequence[Check], out: Path) -> Done:
+def _write_update(plan: Plan, loaded: Loaded, verified: Verified, out: Path) -> Done:
     from squeeze_hls.bundle import Bundle, write_bundle, write_file
     from squeeze_hls.report.build_report import build_report
 
@@ -268,8 +266,9 @@ def _write_update(plan: Plan, loaded: Loaded, checks: Sequence[Check], out: Path
         plan,
         name=loaded.graph.name,
         model_sha256=loaded.sha256,
-        checks=checks,
-        tools=tool_versions("executor"),
+        checks=verified.checks,
+        simulated=verified.cycles,
+        tools=tool_versions(verified.level),
         files=bundle.digests(),
     )
     return Done(report=report, where=out / UPDATE)
@@ -280,9 +279,11 @@ def tool_versions(level: str) -> dict[str, str]:
     import onnx
 
     from squeeze_hls import __version__
-    from squeeze_hls.doctor import compiler_version
+    from squeeze_hls.doctor import compiler_version, package_version
 
     versions = {"squeeze-hls": __version__, "numpy": np.__version__, "onnx": onnx.__version__}
-    if level == "csim":
+    if level in ("csim", "rtl"):
         versions["c++"] = compiler_version() or "unknown"
+    if level == "rtl":
+        versions["verilator"] = package_version("verilator") or "unknown"
     return versions

@@ -30,13 +30,13 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
 @click.option(
     "--flow",
     type=click.Choice(["hls", "rtl", "both"]),
-    default="hls",
+    default="both",
     show_default=True,
-    help="Back end; this version has hls only.",
+    help="Back end: Vitis HLS C++, SystemVerilog, or both.",
 )
 @click.option(
     "--verify",
-    type=click.Choice(["none", "executor", "csim"]),
+    type=click.Choice(["none", "executor", "csim", "rtl"]),
     help="Compare every tensor with the golden model  [default: csim, without a C++ compiler executor]",
 )
 @click.option(

@@ -39,8 +39,9 @@ def build_report(
     checks: Sequence[Check],
     tools: Mapping[str, str],
     files: Sequence[Mapping[str, str]],
+    simulated: int | None = None,
 ) -> dict[str, Any]:
-    """The report as plain values."""
+    """The report as plain values; ``simulated`` are cycles of the simulated RTL for one frame."""
     board, engine = plan.board, plan.engine
     return {
         "schema_version": SCHEMA_VERSION,
@@ -63,12 +64,7 @@ def build_report(
         },
         "weights": _weights(plan),
         "resources": _resources(plan),
-        "cycles": _cycles(plan),
-        "fps": {
-            "clock_mhz": plan.clock_mhz,
-            "value": round(plan.clock_mhz * 1e6 / plan.timing.total, 3),
-            "source": "estimate",
-        },
+        **speed(_cycles(plan), plan.clock_mhz, simulated),
         "layers": [_layer(plan, index, layer) for index, layer in enumerate(plan.layers)],
         "memory": _memory(plan),
         "checks": [asdict(check) for check in checks],
@@ -76,6 +72,19 @@ def build_report(
         "hardware_verified": False,
         "notes": list(plan.network.notes),
         "files": [dict(entry) for entry in files],
+    }
+
+
+def speed(cycles: Mapping[str, Any], clock_mhz: float, simulated: int | None) -> dict[str, Any]:
+    """The entries ``cycles`` and ``fps``: by the frame's simulated cycles, or else by the predicted ones."""
+    frame = simulated or cycles["predicted"]
+    return {
+        "cycles": {**cycles, "simulated": simulated, "utilization": round(cycles["ideal"] / frame, 4)},
+        "fps": {
+            "clock_mhz": clock_mhz,
+            "value": round(clock_mhz * 1e6 / frame, 3),
+            "source": "simulated" if simulated else "estimate",
+        },
     }
 
 
@@ -124,8 +133,6 @@ def _cycles(plan: Plan) -> dict[str, Any]:
     return {
         "ideal": plan.ideal_cycles,
         "predicted": int(timing.total),
-        "simulated": None,
-        "utilization": round(plan.ideal_cycles / int(timing.total), 4),
         "stalls": {cause: int(getattr(timing, f"stall_{cause}").sum()) for cause in ("weights", "input", "output")},
     }
 
