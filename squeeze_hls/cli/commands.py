@@ -10,6 +10,7 @@ from squeeze_hls.cli.infer import evaluate, run
 from squeeze_hls.cli.info import boards, doctor, models
 from squeeze_hls.cli.options import global_options, version_option
 from squeeze_hls.cli.simulate import simulate
+from squeeze_hls.cli.synth import synth
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -24,5 +25,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (build, run, evaluate, simulate, quantize, unpack, boards, models, doctor):
+for command in (build, run, evaluate, simulate, synth, quantize, unpack, boards, models, doctor):
     cli.add_command(command)

@@ -20,6 +20,7 @@ from squeeze_hls.plan.planner import Plan
 from squeeze_hls.plan.store import WORD_BYTES
 
 SCHEMA_VERSION = 1
+RESOURCES = ("dsp", "bram36", "uram", "lut", "ff")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ def build_report(
         },
         "weights": _weights(plan),
         "resources": _resources(plan),
+        "resources_hls": _resources(plan),
+        "synthesis": None,
         **speed(_cycles(plan), plan.clock_mhz, simulated),
         "layers": [_layer(plan, index, layer) for index, layer in enumerate(plan.layers)],
         "memory": _memory(plan),
@@ -115,14 +118,16 @@ def _bits(weight: np.ndarray) -> int:
 
 
 def _resources(plan: Plan) -> dict[str, Any]:
+    """What the planner expects.  Both engines have the same array and memories, so that one estimate serves both."""
     board, used = plan.board, plan.resources
-    result = {
+    result: dict[str, Any] = {
         name: {
             "used": getattr(used, name),
             "available": getattr(board, f"available_{name}"),
             "source": "estimate",
+            "estimate": getattr(used, name),
         }
-        for name in ("dsp", "bram36", "uram", "lut", "ff")
+        for name in RESOURCES
     }
     result["bram36"]["parts"] = dict(used.bram36_parts)
     return result

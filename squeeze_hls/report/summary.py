@@ -84,7 +84,8 @@ def _lines(report: dict[str, Any]) -> Iterator[Text]:
         yield Text.assemble("check     ", f"{check['name']:<9}", (mark, style), f"  {check['detail']}")
     for note in report["notes"]:
         yield Text(f"note      {note}")
-    yield Text("hardware  not verified: no synthesis and no board has run this")
+    seen = "no board has run this" if report["synthesis"] else "no synthesis and no board has run this"
+    yield Text(f"hardware  not verified: {seen}")
 
 
 def _source(cycles: dict[str, Any]) -> str:

@@ -1,0 +1,97 @@
+"""Synthesis of a build's engine, written into the build's report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from squeeze_hls.builds import Build, open_build
+from squeeze_hls.bundle import REPORT, write_file
+from squeeze_hls.errors import InputError
+from squeeze_hls.plan.resources import resources
+from squeeze_hls.progress import Listener
+from squeeze_hls.report.build_report import RESOURCES, to_json
+from squeeze_hls.synth.run import Synthesis, family_of, synthesize_engine
+
+FOLDER, LOG = "synth", "yosys.log"
+
+
+def synthesize_build(folder: Path, listener: Listener) -> dict[str, Any]:
+    """Synthesize the engine of a build folder and rewrite its report; returns the report.
+
+    The sources are this package's own: nothing in the folder is compiled or executed.  What Yosys says is kept in
+    ``synth/yosys.log`` of the folder.  Raises InputError for what is no build, MissingToolError, ToolFailedError.
+    """
+    build = open_build(folder)
+    family = family_of(str(_entry(build, "board", "part")))
+    log = _log(folder)
+    with listener.stage("synthesis") as stage:
+        done = synthesize_engine(build.engine, family, log, stage=stage)
+        found = done.count
+        stage.outcome = (
+            f"{done.tool}: {found.dsp} DSP, {found.bram36} BRAM36, {found.lut:,} LUT, {found.ff:,} FF; "
+            f"at most {done.deepest.levels} logic levels"
+        )
+    report = with_synthesis(build, done)
+    write_file(to_json(report), folder / REPORT)
+    return report
+
+
+def with_synthesis(build: Build, done: Synthesis) -> dict[str, Any]:
+    """The report of a build with what synthesis found, beside the planner's estimate."""
+    used, planned = done.count, resources(build.engine)
+    table: dict[str, Any] = {}
+    for name in RESOURCES:
+        table[name] = {
+            "used": getattr(used, name),
+            "available": _count(build, "resources", name, "available"),
+            "source": "synthesized",
+            "estimate": getattr(planned, name),
+        }
+    table["bram36"]["parts"] = dict(planned.bram36_parts)
+    name, version = done.tool.split()
+    tools = _entry(build, "tools")
+    if not isinstance(tools, Mapping):
+        raise _malformed(build)
+    return build.report | {
+        "resources": table,
+        "synthesis": {
+            "tool": done.tool,
+            "family": done.family,
+            "cells": dict(done.cells),
+            "deepest_path": asdict(done.deepest) | {"cells": list(done.deepest.cells)},
+        },
+        "tools": dict(sorted({**tools, name.lower(): version}.items())),
+    }
+
+
+def _log(folder: Path) -> Path:
+    """Where the log goes: a file of our own, not through a link to somebody else's."""
+    if (folder / FOLDER).is_symlink():
+        raise InputError(f"{folder / FOLDER}: a symbolic link in a build folder is not followed")
+    (folder / FOLDER).mkdir(exist_ok=True)
+    log = folder / FOLDER / LOG
+    log.unlink(missing_ok=True)
+    return log
+
+
+def _entry(build: Build, *keys: str) -> Any:
+    value: Any = build.report
+    for key in keys:
+        if not isinstance(value, Mapping) or key not in value:
+            raise _malformed(build)
+        value = value[key]
+    return value
+
+
+def _count(build: Build, *keys: str) -> int:
+    value = _entry(build, *keys)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise _malformed(build)
+    return value
+
+
+def _malformed(build: Build) -> InputError:
+    return InputError(f"{build.folder / REPORT}: not as docs/report.md describes it; build again")
