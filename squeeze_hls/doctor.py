@@ -24,9 +24,9 @@ class Tool:
 _PACKAGES = (
     ("onnxruntime", "--on onnxruntime", "no comparison with ONNX Runtime; pip install 'squeeze-hls[onnx-tools]'"),
     ("qonnx", "executing QONNX files outside this project", "nothing here; pip install 'squeeze-hls[onnx-tools]'"),
-    ("verilator", "RTL simulation", "nothing in this version, which has no RTL back end"),
-    ("cocotb", "RTL test benches", "nothing in this version, which has no RTL back end"),
-    ("pyosys", "synthesis without vendor tools", "nothing in this version, which has no RTL back end"),
+    ("verilator", "RTL simulation", "no simulate, --verify rtl or --on rtl; pip install 'squeeze-hls[sim]'"),
+    ("cocotb", "RTL test benches", "tests/rtl does not run; pip install 'squeeze-hls[sim]'"),
+    ("pyosys", "synthesis without vendor tools", "resources stay estimates; pip install 'squeeze-hls[synth]'"),
     ("pynq", "driving a board", "nothing in this version; it belongs on the board"),
     ("jupyter", "notebooks", "nothing in this version, which has no notebooks"),
     ("torch", "exporting your own models to ONNX", "export elsewhere; only the ONNX file is needed here"),

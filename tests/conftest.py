@@ -12,10 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders whose tests compile C++ belong to the C simulation stage."""
+    """Folders whose tests compile C++, or simulate or synthesize RTL, belong to the stages of these names."""
     for item in items:
-        if {"hls", "whole"} & set(item.path.relative_to(ROOT / "tests").parts[:-1]):
+        folders = set(item.path.relative_to(ROOT / "tests").parts[:-1])
+        if {"hls", "whole"} & folders:
             item.add_marker(pytest.mark.csim)
+        if {"rtl", "synth"} & folders:
+            item.add_marker(pytest.mark.rtl)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@
 
 package squeeze_pkg;
     // A module takes what it needs from here, never everything.
-    // verilator lint_off UNUSEDPARAM
+    /* verilator lint_off UNUSEDPARAM */  // nobody needs every constant
 
     // Packets on s_axis_in.
     localparam logic [7:0] PACKET_MAGIC = 8'd165;
@@ -148,7 +148,7 @@ package squeeze_pkg;
         logic [15:0] multiplier;  // M - 2**16
         logic [23:0] bias;  // two's complement
     } param_t;
-    // verilator lint_on UNUSEDPARAM
+    /* verilator lint_on UNUSEDPARAM */
 endpackage
 
 `default_nettype wire
