@@ -112,8 +112,6 @@ def test_a_truncated_model(run: Run, here: Path, digits: Path, tmp_path: Path, s
         (["build", "MODEL", "--board", "pynq-z3"], ["pynq-z3", "pynq-z2"]),
         (["build", "MODEL", "--board", "missing.toml"], ["missing.toml"]),
         (["build", "MODEL", "--board", HOSTILE], []),
-        (["build", "MODEL", "--board", "pynq-z2", "--flow", "rtl"], ["--flow rtl", "--flow hls"]),
-        (["build", "MODEL", "--board", "pynq-z2", "--flow", "both"], ["--flow both", "--flow hls"]),
         (["build", "MODEL", "--board", "pynq-z2", "--flow", "vhdl"], ["vhdl"]),
         (["build", "MODEL", "--board", "pynq-z2", "--verify", "rtl"], ["--verify"]),
         (["build", "MODEL", "--board", "pynq-z2", "--clock", "0"], ["--clock"]),
