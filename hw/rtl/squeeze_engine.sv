@@ -95,6 +95,7 @@ module squeeze_engine
     logic program_valid, store_valid, weights_ok;
     logic logits_out, rows_done, frame_rows_done, frame_done, stream_complete, stream_failed;
     logic computed;  // the last logit of the frame has been taken
+    logic [15:0] classes_sent;  // logits of the frame; 0 once all of its last group have passed
     logic [1:0] received;  // frames whose packets were received whole
 
     typedef enum logic [1:0] {IDLE, TAKING, FRAME} start_state_t;
@@ -103,7 +104,7 @@ module squeeze_engine
     assign run = start_state == TAKING;
     assign busy_frame = start_state == FRAME;
     assign rows_done = received != 0;
-    assign frame_done = start_state == FRAME && computed && rows_done && stream_complete && !frame_abort;
+    assign frame_done = start_state == FRAME && computed && classes_sent == '0 && rows_done && stream_complete && !frame_abort;
     assign ap_idle = start_state == IDLE;
     // A frame that is given up leaves nothing behind; a new program or new weights begin anew, too.
     assign restart = packet_done || stream_failed || starting;
@@ -337,13 +338,12 @@ module squeeze_engine
         .logit_valid, .logit_data, .logit_ready, .group_sent, .idle(output_idle)
     );
 
-    // Channels that fill up the last group are no classes.
-    logic [15:0] classes_sent;
+    // Channels that fill up the last group are no classes; the frame lasts until they have passed, too.
     logic is_class;
     assign is_class = classes_sent < header.classes;
     assign logit_ready = fifo_ready || !is_class;
     always_ff @(posedge clk) begin
-        if (flush || frame_begin) classes_sent <= '0;
+        if (flush || (group_sent && !is_class)) classes_sent <= '0;
         else if (logit_valid && logit_ready && is_class) classes_sent <= classes_sent + 16'd1;
     end
 
