@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from squeeze_hls.plan.addresses import pool_done
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.layers import Layer, gather_words
-from squeeze_hls.plan.timing import ROW_SETUP, TILE_SETUP
+
+ROW_SETUP = 4  # cycles of the loader between two image rows, about; plan/timing.py has the exact ones
+TILE_SETUP = 4  # cycles of the expander between two tiles, likewise
 
 
 @dataclass(frozen=True, eq=False)
