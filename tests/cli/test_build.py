@@ -75,7 +75,7 @@ def test_what_a_build_holds(built: Path, root: Path, quantized: Path) -> None:
     report = report_of(built)
     jsonschema.validate(report, json.loads((root / "docs" / "report.schema.json").read_text()))
     assert {"report.json", "weights.bin", "program.bin", "model.onnx", "deploy/model.sqz"} <= set(files)
-    assert any(path.startswith("hls/") for path in files)
+    assert {"hls/run_hls.tcl", "rtl/sources.f", "rtl/src/squeeze_engine.sv", "rtl/vivado/build.tcl"} <= set(files)
     assert {entry["path"]: entry["sha256"] for entry in report["files"]} == {
         path: hashlib.sha256(content).hexdigest() for path, content in files.items() if path != "report.json"
     }
@@ -84,10 +84,18 @@ def test_what_a_build_holds(built: Path, root: Path, quantized: Path) -> None:
     assert [(check["name"], check["status"]) for check in report["checks"]] == [
         ("executor", "passed"),
         ("csim", "skipped"),
+        ("rtl", "skipped"),
     ]
     model = read_model(files["deploy/model.sqz"])
     assert (model.program, model.weights) == (files["program.bin"], files["weights.bin"])
     assert model.engine == report["engine"]["id"] and model.labels[1] == "one"
+
+
+@pytest.mark.parametrize(("flow", "absent"), [("hls", "rtl"), ("rtl", "hls")])
+def test_one_back_end(run: Run, quantized: Path, flow: str, absent: str) -> None:
+    result = run("build", quantized, "--board", "pynq-z2", "--verify", "none", "--flow", flow, "--out", "one")
+    assert result.code == 0, result.err
+    assert Path("one", flow).is_dir() and not Path("one", absent).exists()
 
 
 def test_the_same_twice(run: Run, here: Path, quantized: Path, built: Path, digits: Path) -> None:
@@ -126,7 +134,7 @@ def test_without_a_compiler(run: Run, here: Path, quantized: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(here))
     result = run("build", quantized, "--board", "pynq-z2", "--json")
     assert result.code == 0 and "note: no C++ compiler" in result.err
-    assert [c["status"] for c in result.json["checks"]] == ["passed", "skipped"]
+    assert [c["status"] for c in result.json["checks"]] == ["passed", "skipped", "skipped"]
 
 
 def test_a_mismatch_is_exit_1_and_leaves_nothing(
