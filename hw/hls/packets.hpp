@@ -41,7 +41,7 @@ struct PacketReader {
         HLS_INLINE
         const uint32_t expected = ~crc;
         const uint64_t word = next();
-        return error != NONE ? error : uint32_t(word) == expected ? NONE : mismatch;
+        return error != NONE ? error : word == expected ? NONE : mismatch;
     }
 };
 
@@ -110,7 +110,8 @@ inline Error check_program(const ProgramHeader& header, ap_uint<24> length) {
         return BAD_IDENTITY;
     }
     if (layers > unsigned(LAYER_DEPTH) || buffers > unsigned(BUFFER_DEPTH) ||
-        instructions > unsigned(PROGRAM_DEPTH) || params > unsigned(PARAM_DEPTH) || params % CIN != 0 || instructions == 0 ||
+        instructions > unsigned(PROGRAM_DEPTH) || params > unsigned(PARAM_DEPTH) || params % CIN != 0 || layers == 0 ||
+        buffers == 0 || instructions == 0 || params == 0 ||
         header.get<H::kernel>() > KERNEL_MAX || header.get<H::gather_words>() > GATHER_WORDS_MAX ||
         (!SQUEEZE_STREAMED && header.get<H::store_words>() > unsigned(STORE_WORDS))) {
         return TOO_LARGE;
@@ -156,6 +157,14 @@ residual_operands:
         layer.words[fields::layer::residual::WORD] =
             memories.tables.layers[i * fields::layer::WORDS + fields::layer::residual::WORD];
         if (error == NONE && layer.get<L::residual>()) {
+            error = TOO_LARGE;
+        }
+    }
+buffers_in_memory:
+    for (unsigned i = 0; i < header.get<H::buffers>(); i++) {
+        HLS_PIPELINE(1)  // one word of the table a cycle
+        const Buffer buffer = to_buffer(memories.tables.buffers[i]);
+        if (error == NONE && unsigned(buffer.base) + unsigned(buffer.depth) > unsigned(ACT_DEPTH)) {
             error = TOO_LARGE;
         }
     }

@@ -5,8 +5,11 @@
 //   identity, stream_words  of the program, stable while a frame runs.
 //   ws_*         words for the expander, valid/ready.
 //   complete     level: the packet of this frame has ended where it should.
-//   failed       pulse: bad header, or TLAST too early or too late; the rest of the packet is discarded.
-//   abandon      pulse: the frame is given up: what remains of its packet is discarded, words are dropped.
+//   failed       pulse: bad header, or TLAST too early or too late; words and the rest of the packet are discarded.
+//   abandon      pulse: the frame is given up: words are dropped, and its packet is discarded, also one that is still to
+//                come.  The next frame may begin meanwhile.
+// A reset owes no packet; the rest of one that it interrupted is discarded as far as it comes: beats before the next frame's
+// header that are no header.
 // s_axis_tready follows from registers and ws_ready.  Throughput: a beat a cycle.
 `default_nettype none
 
@@ -33,48 +36,73 @@ module weight_stream
 );
     typedef enum logic [2:0] {IDLE, HEADER, DATA, DONE, DISCARD} state_t;
     state_t state;
+    logic pending;        // DISCARD: a frame waits for the packet behind
+    logic [7:0] skipped;  // DISCARD: packets behind the present one that are discarded too
     squeeze_pkg::packet_t packet;
     logic [31:0] beats_left;
     logic [34:0] bytes;
     logic [31:0] beats;
-    logic beat, unpacker_ready, good_header;
+    logic beat, unpacker_ready, is_header, good_header;
     logic [31:0] words_left;
     logic unpacked_valid;
     logic [3:0] phase_unused;
 
     assign packet = squeeze_pkg::packet_t'(s_axis_tdata);
     assign bytes = {stream_words, 3'd0} + 35'(stream_words);
-    assign good_header = packet.magic == squeeze_pkg::PACKET_MAGIC && packet.type_ == squeeze_pkg::PACKET_WEIGHTS && packet.identity == identity
-        && 32'(packet.length) == beats && !s_axis_tlast;
+    assign is_header = packet.magic == squeeze_pkg::PACKET_MAGIC && packet.type_ == squeeze_pkg::PACKET_WEIGHTS;
+    assign good_header = is_header && packet.identity == identity && 32'(packet.length) == beats && !s_axis_tlast;
     always_ff @(posedge clk) beats <= 32'((bytes + 35'd7) >> 3);
 
     assign s_axis_tready = state == HEADER || state == DISCARD || (state == DATA && unpacker_ready);
     assign beat = s_axis_tvalid && s_axis_tready;
     assign complete = state == DONE;
 
+    // What a reset interrupts: deliberately not reset itself.
+    logic in_packet;
+    initial in_packet = 1'b0;
+    logic stale;  // the next beat may be one from the middle of a packet
+    always_ff @(posedge clk) begin
+        if (beat) in_packet <= !s_axis_tlast;
+        if (rst) stale <= in_packet;
+        else if (beat && (is_header || s_axis_tlast)) stale <= 1'b0;
+    end
+
     always_ff @(posedge clk) begin
         failed <= 1'b0;
-        if (rst) state <= IDLE;
-        else if (abandon) begin
-            if (state == HEADER || state == DATA || state == DISCARD)
-                state <= beat && s_axis_tlast ? IDLE : state == HEADER && !beat ? IDLE : DISCARD;
-            else state <= IDLE;
+        if (rst) begin
+            state <= IDLE;
+            pending <= 1'b0;
+            skipped <= '0;
         end else begin
             case (state)
-                IDLE, DONE: if (begin_frame) state <= HEADER;
-                HEADER: if (beat) begin
-                    state <= good_header ? DATA : s_axis_tlast ? IDLE : DISCARD;
-                    failed <= !good_header;
+                IDLE, DONE: begin
+                    if (begin_frame) state <= HEADER;
+                    else if (abandon) state <= IDLE;
                 end
-                DATA: if (beat && (s_axis_tlast || beats_left == 32'd1)) begin
-                    if (s_axis_tlast && beats_left == 32'd1) state <= DONE;
-                    else begin
-                        failed <= 1'b1;
-                        state <= s_axis_tlast ? IDLE : DISCARD;
+                HEADER: begin
+                    if (abandon) state <= beat && s_axis_tlast ? IDLE : DISCARD;
+                    else if (beat && (is_header || !stale)) begin
+                        state <= good_header ? DATA : s_axis_tlast ? IDLE : DISCARD;
+                        failed <= !good_header;
                     end
                 end
-                DISCARD: if (beat && s_axis_tlast) state <= IDLE;
-                default: state <= IDLE;
+                DATA: begin
+                    if (abandon) state <= beat && s_axis_tlast ? IDLE : DISCARD;
+                    else if (beat && (s_axis_tlast || beats_left == 32'd1)) begin
+                        state <= !s_axis_tlast ? DISCARD : beats_left == 32'd1 ? DONE : IDLE;
+                        failed <= !s_axis_tlast || beats_left != 32'd1;
+                    end
+                end
+                default: begin
+                    pending <= (pending || begin_frame) && !abandon;
+                    if (!(beat && s_axis_tlast)) skipped <= skipped + 8'(abandon && pending);
+                    else if (abandon && pending) state <= DISCARD;  // this packet has ended, the waiting frame's begins
+                    else if (skipped != 0) skipped <= skipped - 8'd1;
+                    else begin
+                        state <= pending || begin_frame ? HEADER : IDLE;
+                        pending <= 1'b0;
+                    end
+                end
             endcase
         end
         if (state == HEADER) begin
@@ -90,7 +118,7 @@ module weight_stream
     assign ws_valid = unpacked_valid && words_left != 0;
 
     word_unpacker unpacker (
-        .clk(clk), .rst(rst), .clear(state == HEADER || abandon),
+        .clk(clk), .rst(rst), .clear(state == HEADER || abandon || failed),
         .in_data(s_axis_tdata), .in_valid(s_axis_tvalid && state == DATA), .in_ready(unpacker_ready),
         .out_data(ws_data), .out_valid(unpacked_valid), .out_ready(ws_ready || words_left == 0), .phase(phase_unused)
     );
