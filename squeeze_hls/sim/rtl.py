@@ -17,6 +17,7 @@ from squeeze_hls.sim.rtl_engine import IN, INTERRUPT, OUT, RtlEngine, Stamp
 from squeeze_hls.sim.verilate import compile_engine
 
 LIMIT = 20_000_000  # cycles of one start; the slowest network of the zoo takes 2.3 million
+SETTLED = 100  # cycles beside the chunks of two tiles, and more
 Watch = Callable[[int], None]
 
 
@@ -73,6 +74,8 @@ class SimulatedRtl:
         for transfer in self._packets.load:
             engine.queue(transfer)
             self._good(self.start(), "loading")
+        # Meanwhile the first two tiles are expanded; any driver takes longer until it sends an image.
+        engine.step(2 * engine.config.tile_words * engine.config.chunks_per_word + SETTLED)
         engine.observe(observe)
 
     def start(self, window: Window | None = None) -> RtlResult:
