@@ -128,9 +128,10 @@ module output_stage
     assign block_ends = half_b || !has_b;
     assign group_ends = block_ends && left <= 17'(PIX);
     assign all_ends = group_ends && group + 12'd1 == groups;
-    // A group's sums are sent while the next group is added up; the copy must be free when it is wanted.
-    logic front_valid;
-    assign front_valid = drain_full && active && !front_done && !(group_ends && lay.average && sending);
+    // A group's sums are sent while the next group is added up; the copy must be free when it is wanted, which it is
+    // not while the group before is still on its way to it (group_leaves).
+    logic front_valid, group_leaves;
+    assign front_valid = drain_full && active && !front_done && !(group_ends && lay.average && (group_leaves || sending));
     assign word_leaves = front_valid && !more_repeats;
     assign set_leaves = word_leaves && last_word && last_lane;
 
@@ -141,6 +142,7 @@ module output_stage
             front_done <= 1'b0;
             flush <= '0;
             param_slot <= '0;
+            group_leaves <= 1'b0;
         end else begin
             if (record_valid && record_ready) next_full <= 1'b1;
             else if (take_next) next_full <= 1'b0;
@@ -151,6 +153,8 @@ module output_stage
             if (set_leaves && all_ends) flush <= 5'(OUTPUT_FLUSH);
             else if (flush != 0) flush <= flush - 5'd1;
             if (set_leaves && group_ends) param_slot <= param_slot + 2'd1;
+            if (group_over) group_leaves <= 1'b0;
+            else if (set_leaves && group_ends && lay.average) group_leaves <= 1'b1;
         end
     end
 

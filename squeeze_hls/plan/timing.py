@@ -240,7 +240,7 @@ class _Output:
                 self.drained = leaves + words
         if layer.average:
             # A group's sums leave while the next group is added up: its last set waits until they have.
-            self._size += engine.cout + 2
+            self._size += engine.cout + SEND
             self.drained = max(self.drained, self._sent[1] + words)
             self._sent = [self._sent[1], self.drained - 1 + SEND + engine.cout]
         return step
