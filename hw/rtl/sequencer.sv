@@ -98,7 +98,7 @@ module sequencer
     logic [17:0] n_border_extra;
     logic reached, start, in_use, frame_pending;
 
-    assign fetch_req = fetch_state == FETCH;
+    assign fetch_req = fetch_state == FETCH && !restart;  // a restart withdraws the request for another instruction
     assign fetch_index = pc;
     assign record_instruction = n_ins;
     assign record_layer = n_lay;
