@@ -95,17 +95,14 @@ inline Error run_image(Memories& memories, State& state, Stream& in, Stream& out
         counters.frames++;
         return NONE;
     }
-    if (state.loader.open) {
-        discard(in);
-    }
-    state.loader.restart();
+    state.loader.give_up(in);
     state.walker.active = false;
     return error;
 }
 
 // A reset in the middle of a packet: discard its rest and begin anew.
 inline void recover(State& state, Stream& in, WeightsPort& weights) {
-    if (state.loader.open) {
+    if (state.loader.open || (state.loader.state == Loader::HELD && !state.loader.held.last)) {
         discard(in);
     }
 #if SQUEEZE_STREAMED
@@ -132,6 +129,14 @@ inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream
         loader.state = Loader::WAITING;
         loader.ahead = true;
         error = run_image(memories, state, in, out, weights);
+#if SQUEEZE_STREAMED
+    } else if (loader.state == Loader::DROPPED) {
+        error = loader.error;
+        loader.restart();
+        if (!receive(weights).last) {
+            discard(weights);
+        }
+#endif
     } else if (loader.state == Loader::ROWS || loader.state == Loader::TAIL) {
         error = run_image(memories, state, in, out, weights);
     } else {

@@ -44,7 +44,8 @@ struct Gathered {
 struct Loader {
     // WAITING: for the next header.  ROWS, TAIL: an image; what its rows need, then the rest.
     // COMPLETE: a whole image ahead of the present frame.  HELD: a packet for the next start to deal with.
-    enum State { WAITING, ROWS, TAIL, COMPLETE, HELD };
+    // DROPPED: an image that came in while the frame before was given up; the next start reports `error`.
+    enum State { WAITING, ROWS, TAIL, COMPLETE, HELD, DROPPED };
 
     // of the program
     ProgramHeader header;
@@ -97,6 +98,24 @@ struct Loader {
         credit = header.get<H::credit>();
         stored = 0;
         gathered.left = 0;
+    }
+
+    // The frame is given up; what came in behind it belongs to the next start.
+    void give_up(Stream& in) {
+        HLS_INLINE
+        const bool kept = state == HELD;
+        const bool dropped = ahead && (state == ROWS || state == TAIL || state == COMPLETE);
+        const Error reason = ahead && error != NONE ? error : BAD_STREAM;
+        if (open) {
+            discard(in);
+        }
+        restart();
+        if (kept) {
+            state = HELD;
+        } else if (dropped) {
+            state = DROPPED;
+            error = reason;
+        }
     }
 
     // The header of an image was accepted.
