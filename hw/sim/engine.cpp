@@ -296,9 +296,10 @@ EXPORT void engine_delete(Engine* engine) { delete engine; }
 
 EXPORT const char* engine_error(Engine* engine) { return engine->error.c_str(); }
 
-EXPORT void engine_queue(Engine* engine, int stream, const uint64_t* data, const uint8_t* last, uint64_t count) {
+EXPORT void engine_queue(Engine* engine, int stream, const uint64_t* data, const uint8_t* last, uint8_t keep,
+                         uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
-        engine->queues[stream].push_back({data[i], 0xFF, last[i] != 0, 0});
+        engine->queues[stream].push_back({data[i], keep, last[i] != 0, 0});
     }
 }
 

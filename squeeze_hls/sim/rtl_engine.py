@@ -38,7 +38,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "new": (_P, ()),
     "delete": (None, (_P,)),
     "error": (ctypes.c_char_p, (_P,)),
-    "queue": (None, (_P, _I, _u64, _u8, _N)),
+    "queue": (None, (_P, _I, _u64, _u8, ctypes.c_uint8, _N)),
     "clear": (None, (_P, _I)),
     "waiting": (_N, (_P, _I)),
     "pauses": (None, (_P, _I, ctypes.c_double, _N)),
@@ -114,11 +114,11 @@ class RtlEngine:
 
     # --- streams ---
 
-    def queue(self, transfer: Transfer) -> None:
-        """Append beats to s_axis_in, or to s_axis_weights where the transfer says so."""
+    def queue(self, transfer: Transfer, *, keep: int = 0xFF) -> None:
+        """Append beats to s_axis_in, or to s_axis_weights where the transfer says so; ``keep`` is their TKEEP."""
         words = np.ascontiguousarray(transfer.words, np.uint64)
         stream = WEIGHTS if transfer.weights else IN
-        self._calls.engine_queue(self._engine, stream, words, transfer.last_flags, len(words))
+        self._calls.engine_queue(self._engine, stream, words, transfer.last_flags, keep, len(words))
 
     def clear(self, stream: int) -> None:
         """Forget what is queued (IN, WEIGHTS) or was received (OUT), and a packet begun, as a DMA's reset does."""
