@@ -42,7 +42,7 @@ def test_predicted_cycles_are_those_of_the_rtl(array: tuple[int, int, int], stre
         program_depth=512, carry_words=4096,
     )  # fmt: skip
     wanted = 20 if full else 8
-    errors = []
+    errors: list[float] = []
     for plan in islice(plans(engine), wanted):
         image = np.random.default_rng(len(errors)).integers(0, 256, plan.network.input_shape).astype(np.uint8)
         frame = rtl.run(plan, image, BUILDS)
