@@ -19,9 +19,10 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from squeeze_hls.plan import addresses
-from squeeze_hls.plan.fields import BUFFER, INSTRUCTION, LAYER, Record
+from squeeze_hls.plan.fields import BUFFER, INSTRUCTION, LAYER
 from squeeze_hls.plan.program import Program, Row, tile_halves
 from tests.rtl.common import failure, parameters, random_generator, start
+from tests.rtl.records import packed
 
 PARAMETERS = parameters()
 PIX, CIN, COUT, TILE_WORDS = (PARAMETERS[name] for name in ("PIX", "CIN", "COUT", "TILE_WORDS"))
@@ -34,8 +35,8 @@ READ = 2  # cycles from an address to its data, with which the step appears
 SET_LATENCY = 1 + CIN + 3  # from a set's last step to its sums
 ROWS_LATENCY = 2  # cycles from row_stored to the start that needed it, at least
 FETCH_CYCLES = 5  # of the program memory, besides the cycles of request and answer
-# Of the output stage: cycles between the sets of two instructions, and from a word to its write or logit.
-BETWEEN_INSTRUCTIONS, WRITE_LATENCY = 13, 12
+# Cycles of the output stage: between sets of two instructions, from a word to its write, from a group to its logits.
+BETWEEN_INSTRUCTIONS, WRITE_LATENCY, LOGITS_LATENCY = 13, 12, 8
 PULSES = ("frame_begin", "fetch_done", "tile_ready", "row_stored", "group_sent")
 INPUTS = (
     "restart", "frame_begin", "header_rows", "fetch_done", "fetch_instruction", "fetch_layer", "fetch_source",
@@ -59,10 +60,6 @@ class Step(NamedTuple):
     average: bool
     begins_group: bool
     set_cycles: int  # that the set needs in the output stage
-
-
-def packed(record: Record, row: Row) -> int:
-    return sum(word << 64 * n for n, word in enumerate(record.pack(vars(row))))
 
 
 def expected_steps(program: Program) -> Iterator[Step]:
@@ -134,14 +131,13 @@ class OutputStage:
         arrival = now + SET_LATENCY
         if arrival < self.ends[0]:
             return f"its sums come {self.ends[0] - arrival} cycles before a holding register is free"
-        end = (
-            max(arrival, self.ends[-1] + BETWEEN_INSTRUCTIONS * (self.instruction != step.instruction))
-            + step.set_cycles
-        )
+        begin = max(arrival, self.ends[-1] + BETWEEN_INSTRUCTIONS * (self.instruction != step.instruction))
         self.instruction = step.instruction
+        if step.average and step.ends_group:  # all of the last set waits for the logits before
+            begin = max(begin, self.logits_free + 1)
+        end = begin + step.set_cycles
         if step.average and step.ends_group:
-            end = max(end, self.logits_free + 1)
-            self.logits_free = end + WRITE_LATENCY + COUT
+            self.logits_free = end + LOGITS_LATENCY + COUT
             self.sent.append(self.logits_free)
         if step.ends_instruction:
             self.over.append(self.logits_free if step.average else end + WRITE_LATENCY)

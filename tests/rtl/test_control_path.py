@@ -5,17 +5,35 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
 from squeeze_hls.errors import DoesNotFitError
+from squeeze_hls.ir import GlobalAverage, IntNetwork, Pads
 from squeeze_hls.plan import PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.program import Program
-from tests.networks import random_network
+from tests.networks import int_conv, random_network
 from tests.rtl.runner import run
 
 SHAPES = [(3, 8, 16), (2, 4, 8), (1, 4, 4), (4, 16, 16)]
+
+
+def few_pixels(seed: int) -> IntNetwork:
+    """A last convolution of few pixels, a border and many groups: its logits wait for each other."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(v) for v in rng.choice([3, 5, 7], 2))
+    channels, classes = int(rng.integers(2, 20)), int(rng.integers(30, 90))
+    border = Pads(top=1, left=1, bottom=1, right=1)
+    nodes = (
+        int_conv(rng, "conv1", "image", (channels, 3, 3, 3), stride=2),
+        int_conv(rng, "conv10", "conv1", (classes, 1, 1, channels), pads=border, wide=True),
+        GlobalAverage(name="average", input="conv10", output="logits"),
+    )
+    return IntNetwork(
+        name=f"few{seed}", input="image", input_shape=(height, width, 3), nodes=nodes, pad_value=(0, 0, 0)
+    )
 
 
 def random_programs(array: tuple[int, int, int], seeds: range) -> list[Program]:
@@ -26,9 +44,9 @@ def random_programs(array: tuple[int, int, int], seeds: range) -> list[Program]:
         program_depth=512, carry_words=4096,
     )  # fmt: skip
     programs = []
-    for seed in seeds:
+    for network in [*map(random_network, seeds), *map(few_pixels, seeds)]:
         try:
-            plan = make_plan(random_network(seed), load_board("zcu104"), PlanOptions(engine=engine))
+            plan = make_plan(network, load_board("zcu104"), PlanOptions(engine=engine))
         except DoesNotFitError:
             continue
         programs.append(plan.program)
@@ -43,3 +61,11 @@ def test_sequencer(array: tuple[int, int, int], tmp_path: Path, full: bool) -> N
     (tmp_path / "programs").write_bytes(pickle.dumps(random_programs(array, range(80 if full else 16))))
     parameters = dict(zip(("PIX", "CIN", "COUT"), array, strict=True)) | {"TILE_WORDS": 256}
     run("sequencer", "bench_sequencer", parameters, environment={"SQUEEZE_HLS_PROGRAMS": str(tmp_path / "programs")})
+
+
+@pytest.mark.parametrize("array", SHAPES)
+def test_output_stage(array: tuple[int, int, int], full: bool) -> None:
+    if array not in SHAPES[:2] and not full:
+        pytest.skip("runs with scripts/test --all")
+    parameters = dict(zip(("PIX", "CIN", "COUT"), array, strict=True)) | {"CARRY_WORDS": 256}
+    run("output_stage", "bench_output_stage", parameters)
