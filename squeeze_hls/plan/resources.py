@@ -1,7 +1,8 @@
 """What an engine costs on an FPGA: exact counts of DSP and BRAM, estimates of LUT and FF.
 
-The BRAM counts follow what synthesis does with the power-of-two pieces that both back ends instantiate;
-the LUT figures are measured or estimated parts of the PYNQ-Z2 engine, scaled with the array.
+The BRAM counts follow what synthesis does with the power-of-two pieces that both back ends instantiate.  LUT and FF
+are sums over the modules of hw/rtl: widths and depths from the engine's shape, constants from modules that Yosys
+synthesized alone in six shapes, from 1 x 4 x 4 to 4 x 16 x 16 and 3 x 8 x 32 (docs/rtl.md, Synthesis).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig
 BRAM_SHAPES = ((512, 72), (1024, 36), (2048, 18), (4096, 9))
 PARAM_BITS = 44
 INSTRUCTION_WORDS = 2  # of 64 bits
-STREAM_FIFO_BRAM36 = 1
 
 
 def bram36(depth: int, bits: int) -> int:
@@ -38,7 +38,7 @@ def resources(engine: EngineConfig) -> Resources:
     uram = -(-engine.store_words // URAM_WORDS) if engine.store_uram else 0
     store = 0 if engine.store_uram else sum(bram36(p, 72) for p in engine.store_pieces)
     parts = {
-        "weights": store if not engine.streamed else STREAM_FIFO_BRAM36,
+        "weights": store,
         "requantization": bram36(engine.param_depth, PARAM_BITS),
         "activations": engine.pix * sum(bram36(p, 8 * engine.cin) for p in engine.act_pieces),
         "program": bram36(engine.program_depth * INSTRUCTION_WORDS, 64),
@@ -54,28 +54,68 @@ def resources(engine: EngineConfig) -> Resources:
 
 
 def _lut(engine: EngineConfig) -> int:
-    lanes = engine.cin / 8
-    tile_bits = 2 * engine.tile_words * engine.cin * engine.cout * 6
-    return round(
-        4900 * tile_bits / (160 * 768)  # weight tile, measured at 160 x 768 bits
-        + 50 * engine.pix * engine.cout  # accumulators
-        + 2500  # sequencer
-        + 2300 * lanes * (0.4 + 0.6 * engine.carry_words / 1024)  # pooling, mostly its carry rows
-        + 1800 * lanes  # loader
-        + 1500 * engine.chunk / 8  # expander
-        + 1300 * lanes * engine.pix / 3  # memory multiplexers
-        + 1200 * lanes  # requantizers
-        + 1000  # AXI
-        + 800 * lanes * engine.pix / 3  # skew and masks
-        + 600 * engine.cout / 16  # average
-    )
+    pix, cin, cout = engine.pix, engine.cin, engine.cout
+    accumulators = pix * cout
+    parts = {
+        # A sum of 24 bits each; activations and weights that wait for the third and later taps of a cascade.
+        "mac_array": 25 * accumulators + (8 * pix + 6 * cout) * (cin - 4),
+        "weight_tile": _lut_ram(2 * engine.tile_words, 6 * cin * cout) + 100,
+        "output_stage": 1070 + 47 * accumulators + 42 * cout + 204 * cin + _lut_ram(engine.carry_words, 8 * cin),
+        "param_tile": 4 + 33 * cin,
+        "sequencer": 1400 + 110 * pix,
+        "operand_stage": 8 * pix * cin * (0 if pix == 1 else 1 if pix <= 3 else 3),
+        "activations": pix * (8 * cin + 20 + _piece_mux(engine.act_pieces, 8 * cin)),  # two writers to choose from
+        "expander": 770 + 80 * engine.chunk,
+        "weights": 700 if engine.streamed else 0 if engine.store_uram else _piece_mux(engine.store_pieces, 72),
+        "loader": 1100,
+        "receiver": 1700,
+        "program_memory": 340,
+        "logit_stream": 145,
+        "registers": 440,
+        "top": 450,
+    }
+    return sum(parts.values())
 
 
 def _ff(engine: EngineConfig) -> int:
-    accumulators = 3 * 24 * engine.pix * engine.cout  # in use, and two holding registers
-    operands = 3 * (6 * engine.cin * engine.cout + 8 * engine.pix * engine.cin)
-    skew = 4 * engine.macs  # activations and weights delayed along the cascades
-    return round(accumulators + operands + skew + 8000)
+    pix, cin, cout = engine.pix, engine.cin, engine.cout
+    accumulators = pix * cout
+    parts = {
+        "mac_array": 24 * accumulators + 3 * (8 * pix + 6 * cout) + 10,
+        "weight_tile": 6 * cin * cout + 65,
+        "output_stage": 790 + 52 * accumulators + 68 * cout + 130 * cin,  # two sets wait; sums of the average
+        "sequencer": 1410 + 70 * pix,
+        "operand_stage": 8 * pix * cin + 3,
+        "activations": pix * (8 * cin + 2),
+        "expander": 730 + 32 * engine.chunk,
+        "weights": 250 if engine.streamed else 78,
+        "loader": 800 + 8 * cin,
+        "receiver": 1280,
+        "program_memory": 770,
+        "logit_stream": 120,
+        "registers": 420,
+        "top": -950,  # fields of records that one module keeps and no other asks for
+    }
+    return sum(parts.values())
+
+
+def _lut_ram(depth: int, bits: int) -> int:
+    """LUTs of a distributed RAM with one write and one read port, and of the multiplexer behind its blocks.
+
+    RAM64M is 64 words of 3 bits, RAM32M 32 of 6 bits, four LUTs each (AMD UG474); a LUT selects one of four.
+    """
+    full, rest = divmod(depth, 64)
+    luts = 4 * full * -(-bits // 3)
+    if rest:
+        luts += 4 * -(-bits // (6 if rest <= 32 else 3))
+    blocks = full + (rest > 0)
+    return luts + bits * -(-(blocks - 1) // 3)
+
+
+def _piece_mux(pieces: tuple[int, ...], bits: int) -> int:
+    """LUTs behind the blocks of a memory in block RAM: each enables its word, a LUT joins two more."""
+    blocks = sum(max(1, piece // BRAM_SHAPES[-1][0]) for piece in pieces)
+    return bits * (blocks // 2)
 
 
 def store_blocks(words: int) -> int:

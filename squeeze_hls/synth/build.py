@@ -10,6 +10,7 @@ from typing import Any
 from squeeze_hls.builds import Build, open_build
 from squeeze_hls.bundle import REPORT, write_file
 from squeeze_hls.errors import InputError
+from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.resources import resources
 from squeeze_hls.progress import Listener
 from squeeze_hls.report.build_report import RESOURCES, to_json
@@ -26,6 +27,10 @@ def synthesize_build(folder: Path, listener: Listener) -> dict[str, Any]:
     """
     build = open_build(folder)
     family = family_of(str(_entry(build, "board", "part")))
+    available = {name: _count(build, "resources", name, "available") for name in RESOURCES}
+    tools = _entry(build, "tools")
+    if not isinstance(tools, Mapping):
+        raise _malformed(build)
     log = _log(folder)
     with listener.stage("synthesis") as stage:
         done = synthesize_engine(build.engine, family, log, stage=stage)
@@ -34,29 +39,9 @@ def synthesize_build(folder: Path, listener: Listener) -> dict[str, Any]:
             f"{done.tool}: {found.dsp} DSP, {found.bram36} BRAM36, {found.lut:,} LUT, {found.ff:,} FF; "
             f"at most {done.deepest.levels} logic levels"
         )
-    report = with_synthesis(build, done)
-    write_file(to_json(report), folder / REPORT)
-    return report
-
-
-def with_synthesis(build: Build, done: Synthesis) -> dict[str, Any]:
-    """The report of a build with what synthesis found, beside the planner's estimate."""
-    used, planned = done.count, resources(build.engine)
-    table: dict[str, Any] = {}
-    for name in RESOURCES:
-        table[name] = {
-            "used": getattr(used, name),
-            "available": _count(build, "resources", name, "available"),
-            "source": "synthesized",
-            "estimate": getattr(planned, name),
-        }
-    table["bram36"]["parts"] = dict(planned.bram36_parts)
     name, version = done.tool.split()
-    tools = _entry(build, "tools")
-    if not isinstance(tools, Mapping):
-        raise _malformed(build)
-    return build.report | {
-        "resources": table,
+    report = build.report | {
+        "resources": _resources(build.engine, available, done),
         "synthesis": {
             "tool": done.tool,
             "family": done.family,
@@ -65,6 +50,24 @@ def with_synthesis(build: Build, done: Synthesis) -> dict[str, Any]:
         },
         "tools": dict(sorted({**tools, name.lower(): version}.items())),
     }
+    write_file(to_json(report), folder / REPORT)
+    return report
+
+
+def _resources(engine: EngineConfig, available: Mapping[str, int], done: Synthesis) -> dict[str, Any]:
+    """What synthesis counted, beside the planner's estimate."""
+    planned = resources(engine)
+    table: dict[str, Any] = {
+        name: {
+            "used": getattr(done.count, name),
+            "available": available[name],
+            "source": "synthesized",
+            "estimate": getattr(planned, name),
+        }
+        for name in RESOURCES
+    }
+    table["bram36"]["parts"] = dict(planned.bram36_parts)
+    return table
 
 
 def _log(folder: Path) -> Path:
