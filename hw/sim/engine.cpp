@@ -76,9 +76,14 @@ public:
     }
 
     ~Engine() {
+        use();
         close_waves();
         top->final();
+        top.reset();  // while its context is the thread's
     }
+
+    // Several engines share a thread, whose context Verilator goes by in places, also when one is destroyed.
+    void use() { Verilated::threadContextp(&context); }
 
     void cycle() {
         drive(IN, top->s_axis_in_tdata, top->s_axis_in_tkeep, top->s_axis_in_tvalid, top->s_axis_in_tlast);
@@ -273,6 +278,7 @@ private:
 template <class Call>
 int64_t guarded(Engine* engine, Call call) {
     try {
+        engine->use();
         return int64_t(call());
     } catch (const std::exception& error) {
         engine->error = error.what();
