@@ -274,6 +274,8 @@ private:
 #endif
 };
 
+std::string refusal;  // why engine_new gave none
+
 // Runs what may throw; the message is kept for engine_error.
 template <class Call>
 int64_t guarded(Engine* engine, Call call) {
@@ -293,14 +295,16 @@ int64_t guarded(Engine* engine, Call call) {
 EXPORT Engine* engine_new() {
     try {
         return new Engine;
-    } catch (const std::exception&) {
+    } catch (const std::exception& error) {
+        refusal = error.what();
         return nullptr;
     }
 }
 
 EXPORT void engine_delete(Engine* engine) { delete engine; }
 
-EXPORT const char* engine_error(Engine* engine) { return engine->error.c_str(); }
+// Of the last call that returned -1; without an engine, of engine_new.
+EXPORT const char* engine_error(Engine* engine) { return (engine ? engine->error : refusal).c_str(); }
 
 EXPORT void engine_queue(Engine* engine, int stream, const uint64_t* data, const uint8_t* last, uint8_t keep,
                          uint64_t count) {

@@ -101,7 +101,7 @@ class RtlEngine:
         self._calls = _load(library)
         self._engine = self._calls.engine_new()
         if not self._engine:
-            raise ToolFailedError(f"{library}: the simulated engine {config.id} refuses its parameters")
+            raise ToolFailedError(f"{library}: no engine {config.id}: {self._message()}")
 
     def __del__(self) -> None:
         self.close()
@@ -219,9 +219,11 @@ class RtlEngine:
 
     def _checked(self, code: int) -> int:
         if code < 0:
-            message = self._calls.engine_error(self._engine).decode(errors="replace")
-            raise ToolFailedError(f"RTL simulation: {message}")
+            raise ToolFailedError(f"RTL simulation: {self._message()}")
         return int(code)
+
+    def _message(self) -> str:
+        return str(self._calls.engine_error(self._engine).decode(errors="replace"))
 
 
 def _offset(address: int | str) -> int:

@@ -19,6 +19,7 @@ from squeeze_hls.plan.engine import EngineConfig
 
 TOP = "squeeze_engine"
 HARNESS = SIM_SOURCES / "engine.cpp"
+OBSERVER = SIM_SOURCES / "observer.hpp"
 OBSERVE = SIM_SOURCES / "observe.vlt"
 WAVES = SIM_SOURCES / "waves.vlt"
 OPTIONS = (
@@ -55,7 +56,7 @@ def compile_engine(
         options += [f"--trace-{waves}", "--trace-structs", "--trace-max-width", "160"]
         chosen.insert(0, WAVES)
     digest = hashlib.sha256(repr((str(program), environment["MAKEFLAGS"], options, flags)).encode())
-    for path in [*chosen, *sorted(SIM_SOURCES.iterdir())]:
+    for path in [*chosen, HARNESS, OBSERVER]:
         digest.update(path.name.encode() + path.read_bytes())
     name = f"engine-{digest.hexdigest()[:16]}"
     library = build_dir / f"{name}.so"

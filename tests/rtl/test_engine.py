@@ -12,7 +12,7 @@ from squeeze_hls.board import load_board
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.frontend import load_graph
 from squeeze_hls.ir import IntNetwork
-from squeeze_hls.plan import Plan, PlanOptions, make_plan
+from squeeze_hls.plan import PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.quantize import to_int
 from tests.networks import random_network
@@ -31,18 +31,12 @@ def config(array: tuple[int, int, int], streamed: bool) -> EngineConfig:
     )  # fmt: skip
 
 
-def small_plan(seed: int, engine: EngineConfig) -> Plan | None:
-    """A random network on an engine; None where it does not fit."""
-    try:
-        return make_plan(random_network(seed, small=bool(seed % 3)), load_board("zcu104"), PlanOptions(engine=engine))
-    except DoesNotFitError:
-        return None
-
-
 def run_case(seed: int, engine: EngineConfig) -> bool:
     """One random (network, pictures, stall pattern); False where the network does not fit the engine."""
-    plan = small_plan(seed, engine)
-    if plan is None:
+    network = random_network(seed, small=bool(seed % 3))
+    try:
+        plan = make_plan(network, load_board("zcu104"), PlanOptions(engine=engine))
+    except DoesNotFitError:
         return False
     rng = np.random.default_rng(seed)
     images = [rng.integers(0, 256, plan.network.input_shape).astype(np.uint8) for _ in range(2 + seed % 2)]
@@ -62,17 +56,6 @@ def test_random_networks(array: tuple[int, int, int], streamed: bool, full: bool
     engine = config(array, streamed)
     done = sum(run_case(seed, engine) for seed in range(first, first + wanted + wanted // 2))
     assert done >= wanted, f"only {done} of {wanted + wanted // 2} networks fitted"
-
-
-def test_predicted_cycles_of_random_networks() -> None:
-    """Within 3 %, on 20 networks."""
-    engine = config((3, 8, 16), False)
-    plans = [plan for seed in range(60) if (plan := small_plan(seed, engine)) is not None][:20]
-    assert len(plans) == 20
-    for plan in plans:
-        image = np.random.default_rng(1).integers(0, 256, plan.network.input_shape).astype(np.uint8)
-        cycles = simulate(plan, [image], what=plan.network.name)[0].cycles
-        assert abs(plan.timing.total - cycles) <= 0.03 * cycles, f"{plan.network.name}: {plan.timing.total}, {cycles}"
 
 
 def whole(network: IntNetwork, most_cycles: int) -> None:
