@@ -167,7 +167,8 @@ module sequencer
 
     // ---- rows, credits and the start of an instruction ----
     logic credited, rows_enough, frame_ends;
-    logic [16:0] rows_have;
+    logic [16:0] rows_have, rows_next;
+    assign rows_next = rows_have + 17'(row_stored);
 
     assign reached = fetch_state == PREPARED && !in_use && !credited;
     assign start = fetch_state == PREPARED && !in_use && credited && rows_enough && record_ready
@@ -184,7 +185,8 @@ module sequencer
         end else begin
             credited <= start ? 1'b0 : credited || reached;
             credit_valid <= reached;
-            rows_have <= rows_have + 17'(row_stored) - (frame_ends ? 17'(header_rows) : '0);
+            // `frame_ends` comes late: it selects a difference rather than an operand.
+            rows_have <= frame_ends ? rows_next - 17'(header_rows) : rows_next;
             rows_enough <= rows_have >= 17'(n_ins.need) && fetch_state == PREPARED && !start;
             // A frame may begin while the one before still runs; it is kept for instruction 0.
             if (frame_begin) frame_pending <= 1'b1;
@@ -215,13 +217,14 @@ module sequencer
     logic [PIX-1:0][10:0] x, y;
     logic set_first;
 
-    logic word_last, column_last, row_last, phase_last, set_last, block_last, group_last, all_last, go;
+    logic word_last, column_last, row_last, phase_last, set_last, final_half, block_last, group_last, all_last, go;
     assign word_last = words_left == 0;
     assign column_last = half_b || columns_left == 0;
     assign row_last = half_b || rows_left == 0;
     assign phase_last = half_b || phase == (lay.rows1 != 0);
     assign set_last = word_last && column_last && row_last && phase_last;
-    assign block_last = set_last && (half_b || !has_b);
+    assign final_half = half_b || !has_b;
+    assign block_last = set_last && final_half;
     assign group_last = block_last && final_block;
     assign all_last = group_last && group == groups_last;
     assign frame_ends = go && all_last && ends_frame;
@@ -380,16 +383,16 @@ module sequencer
 
     // ---- what a step waits for: its tile, the output stage, room for logits ----
     logic [1:0] tiles;
-    logic [17:0] backlog, backlog_next, set_size, previous_size;
+    logic [17:0] backlog, backlog_less, set_size, previous_size;
     logic backlog_ok, logit_ok, border_set;
     logic [1:0] groups_in_flight;
 
     assign border_set = lay.border != 0 && final_block;
     assign set_size = 18'(SET_CYCLES) + (border_set ? border_extra : '0)
-        + (first_set ? 18'(OUTPUT_FLUSH + 2) : '0) + (lay.average && group_last ? 18'(COUT + SEND) : '0);
+        + (first_set ? 18'(OUTPUT_FLUSH + 2) : '0) + (lay.average && final_block && final_half ? 18'(COUT + SEND) : '0);
     assign logit_ok = !lay.average || !group_begins || (logit_space && groups_in_flight < 2'd2);
     assign go = in_use && tiles != 0 && logit_ok && (!set_last || backlog_ok);
-    assign backlog_next = (backlog == 0 ? '0 : backlog - 18'd1) + (go && set_last ? set_size : '0);
+    assign backlog_less = backlog == 0 ? '0 : backlog - 18'd1;
 
     always_ff @(posedge clk) begin
         if (rst || restart) begin
@@ -399,8 +402,9 @@ module sequencer
             groups_in_flight <= '0;
         end else begin
             tiles <= tiles + 2'(tile_ready) - 2'(go && group_last);
-            backlog <= backlog_next;
-            backlog_ok <= backlog_next <= (go && set_last ? set_size : previous_size);
+            backlog <= go && set_last ? backlog_less + set_size : backlog_less;
+            // What is left may be the size of the last set at most: behind a new one, nothing else.
+            backlog_ok <= go && set_last ? backlog_less == 0 : backlog_less <= previous_size;
             groups_in_flight <= groups_in_flight + 2'(go && group_last && lay.average) - 2'(group_sent);
         end
         if (go && set_last) previous_size <= set_size;

@@ -95,7 +95,7 @@ module squeeze_engine
     logic program_valid, store_valid, weights_ok;
     logic logits_out, rows_done, frame_rows_done, frame_done, stream_complete, stream_failed;
     logic computed;  // the last logit of the frame has been taken
-    logic [15:0] classes_sent;  // logits of the frame; 0 once all of its last group have passed
+    logic [15:0] classes_left;  // logits of the frame; all of them again once its last group has passed
     logic [1:0] received;  // frames whose packets were received whole
 
     typedef enum logic [1:0] {IDLE, TAKING, FRAME} start_state_t;
@@ -104,7 +104,7 @@ module squeeze_engine
     assign run = start_state == TAKING;
     assign busy_frame = start_state == FRAME;
     assign rows_done = received != 0;
-    assign frame_done = start_state == FRAME && computed && classes_sent == '0 && rows_done && stream_complete && !frame_abort;
+    assign frame_done = start_state == FRAME && computed && classes_left == header.classes && rows_done && stream_complete && !frame_abort;
     assign ap_idle = start_state == IDLE;
     // A frame that is given up leaves nothing behind; a new program or new weights begin anew, too.
     assign restart = packet_done || stream_failed || starting;
@@ -340,16 +340,16 @@ module squeeze_engine
 
     // Channels that fill up the last group are no classes; the frame lasts until they have passed, too.
     logic is_class;
-    assign is_class = classes_sent < header.classes;
+    assign is_class = classes_left != '0;
     assign logit_ready = fifo_ready || !is_class;
     always_ff @(posedge clk) begin
-        if (flush || (group_sent && !is_class)) classes_sent <= '0;
-        else if (logit_valid && logit_ready && is_class) classes_sent <= classes_sent + 16'd1;
+        if (flush || (group_sent && !is_class)) classes_left <= header.classes;
+        else if (logit_valid && logit_ready && is_class) classes_left <= classes_left - 16'd1;
     end
 
     logit_stream #(.COUT(COUT)) logit_stream_i (
         .clk, .rst, .close(restart), .logit_valid(logit_valid && is_class), .logit_ready(fifo_ready), .logit_data,
-        .logit_last(classes_sent + 16'd1 == header.classes), .space(logit_space),
+        .logit_last(classes_left == 16'd1), .space(logit_space),
         .m_axis_tdata(m_axis_out_tdata), .m_axis_tkeep(m_axis_out_tkeep), .m_axis_tlast(m_axis_out_tlast),
         .m_axis_tvalid(m_axis_out_tvalid), .m_axis_tready(m_axis_out_tready)
     );
