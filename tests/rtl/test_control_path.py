@@ -69,3 +69,30 @@ def test_output_stage(array: tuple[int, int, int], full: bool) -> None:
         pytest.skip("runs with scripts/test --all")
     parameters = dict(zip(("PIX", "CIN", "COUT"), array, strict=True)) | {"CARRY_WORDS": 256}
     run("output_stage", "bench_output_stage", parameters)
+
+
+def test_weight_stream() -> None:
+    run("weight_stream", "bench_weight_stream")
+
+
+def test_word_unpacker() -> None:
+    run("word_unpacker", "bench_word_unpacker")
+
+
+def test_stream_register() -> None:
+    run("stream_register", "bench_stream_register", {"WIDTH": 65})
+
+
+def test_param_memory() -> None:
+    run("param_memory", "bench_param_memory", {"PARAM_DEPTH": 88})
+
+
+@pytest.mark.parametrize(("cin", "cout"), [(8, 16), (4, 4), (4, 12)])
+def test_param_tile(cin: int, cout: int) -> None:
+    run("param_tile", "bench_param_tile", {"CIN": cin, "COUT": cout})
+
+
+@pytest.mark.parametrize(("program", "layers", "buffers"), [(40, 12, 9)])
+def test_program_memory(program: int, layers: int, buffers: int) -> None:
+    depths = {"PROGRAM_DEPTH": program, "LAYER_DEPTH": layers, "BUFFER_DEPTH": buffers}
+    run("program_memory", "bench_program_memory", depths)
