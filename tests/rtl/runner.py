@@ -26,6 +26,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,13 @@ PACKAGE = RTL / "squeeze_pkg.sv"
 BUILDS = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}"
 WAVEFORMS: list[Path] = []  # written so far
 MAKEFLAGS = "CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
+
+
+def shapes(always: Sequence[Any], more: Sequence[Any]) -> list[Any]:
+    """Parameters of a test: those that run always, and more that run with ``scripts/test --all``."""
+    skipped = pytest.mark.skipif(not os.environ.get("SQUEEZE_HLS_ALL"), reason="runs with scripts/test --all")
+    values = [value if isinstance(value, tuple) else (value,) for value in more]
+    return [*always, *(pytest.param(*value, marks=skipped) for value in values)]
 
 
 def require() -> Path:

@@ -15,9 +15,9 @@ from squeeze_hls.plan import PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.program import Program
 from tests.networks import int_conv, random_network
-from tests.rtl.runner import run
+from tests.rtl.runner import run, shapes
 
-SHAPES = [(3, 8, 16), (2, 4, 8), (1, 4, 4), (4, 16, 16)]
+SHAPES = shapes([(3, 8, 16), (2, 4, 8)], [(1, 4, 4), (4, 16, 16)])
 
 
 def few_pixels(seed: int) -> IntNetwork:
@@ -54,21 +54,17 @@ def random_programs(array: tuple[int, int, int], seeds: range) -> list[Program]:
     return programs
 
 
-@pytest.mark.parametrize("array", SHAPES)
-def test_sequencer(array: tuple[int, int, int], tmp_path: Path, full: bool) -> None:
-    if array not in SHAPES[:2] and not full:
-        pytest.skip("runs with scripts/test --all")
-    (tmp_path / "programs").write_bytes(pickle.dumps(random_programs(array, range(80 if full else 16))))
-    parameters = dict(zip(("PIX", "CIN", "COUT"), array, strict=True)) | {"TILE_WORDS": 256}
+@pytest.mark.parametrize(("pix", "cin", "cout"), SHAPES)
+def test_sequencer(pix: int, cin: int, cout: int, tmp_path: Path, full: bool) -> None:
+    programs = random_programs((pix, cin, cout), range(80 if full else 16))
+    (tmp_path / "programs").write_bytes(pickle.dumps(programs))
+    parameters = {"PIX": pix, "CIN": cin, "COUT": cout, "TILE_WORDS": 256}
     run("sequencer", "bench_sequencer", parameters, environment={"SQUEEZE_HLS_PROGRAMS": str(tmp_path / "programs")})
 
 
-@pytest.mark.parametrize("array", SHAPES)
-def test_output_stage(array: tuple[int, int, int], full: bool) -> None:
-    if array not in SHAPES[:2] and not full:
-        pytest.skip("runs with scripts/test --all")
-    parameters = dict(zip(("PIX", "CIN", "COUT"), array, strict=True)) | {"CARRY_WORDS": 256}
-    run("output_stage", "bench_output_stage", parameters)
+@pytest.mark.parametrize(("pix", "cin", "cout"), SHAPES)
+def test_output_stage(pix: int, cin: int, cout: int) -> None:
+    run("output_stage", "bench_output_stage", {"PIX": pix, "CIN": cin, "COUT": cout, "CARRY_WORDS": 256})
 
 
 def test_weight_stream() -> None:
@@ -87,12 +83,11 @@ def test_param_memory() -> None:
     run("param_memory", "bench_param_memory", {"PARAM_DEPTH": 88})
 
 
-@pytest.mark.parametrize(("cin", "cout"), [(8, 16), (4, 4), (4, 12)])
+@pytest.mark.parametrize(("cin", "cout"), shapes([(8, 16), (4, 12)], [(4, 4)]))
 def test_param_tile(cin: int, cout: int) -> None:
     run("param_tile", "bench_param_tile", {"CIN": cin, "COUT": cout})
 
 
-@pytest.mark.parametrize(("program", "layers", "buffers"), [(40, 12, 9)])
-def test_program_memory(program: int, layers: int, buffers: int) -> None:
-    depths = {"PROGRAM_DEPTH": program, "LAYER_DEPTH": layers, "BUFFER_DEPTH": buffers}
+def test_program_memory() -> None:
+    depths = {"PROGRAM_DEPTH": 40, "LAYER_DEPTH": 12, "BUFFER_DEPTH": 9}
     run("program_memory", "bench_program_memory", depths)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rtl.runner import run
+from tests.rtl.runner import run, shapes
 
-SHAPES = [(1, 4, 4), (2, 4, 8), (3, 8, 16), (4, 16, 16)]
+SHAPES = shapes([(2, 4, 8), (3, 8, 16)], [(1, 4, 4), (4, 16, 16)])
 
 
-@pytest.mark.parametrize(("depth", "width"), [(2, 8), (22, 72), (5120, 64)])
+@pytest.mark.parametrize(("depth", "width"), shapes([(22, 72)], [(2, 8), (5120, 64)]))
 def test_split_memory(depth, width):
     run("split_memory", "bench_memory", {"DEPTH": depth, "WIDTH": width}, environment={"READ_LATENCY": "2"})
 
@@ -29,17 +29,17 @@ def test_split_memory_starts_with_its_files(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("depth", "width"), [(2, 8), (40, 48)])
+@pytest.mark.parametrize(("depth", "width"), shapes([(40, 48)], [(2, 8)]))
 def test_ram_lut(depth, width):
     run("ram_lut", "bench_memory", {"DEPTH": depth, "WIDTH": width}, environment={"READ_LATENCY": "0"})
 
 
-@pytest.mark.parametrize(("cin", "cout", "words"), [(4, 4, 12), (8, 16, 80), (16, 16, 20), (4, 8, 64)])
+@pytest.mark.parametrize(("cin", "cout", "words"), shapes([(8, 16, 80), (16, 16, 20)], [(4, 4, 12), (4, 8, 64)]))
 def test_weight_tile(cin, cout, words):
     run("weight_tile", "bench_weight_tile", {"CIN": cin, "COUT": cout, "TILE_WORDS": words})
 
 
-@pytest.mark.parametrize(("pix", "cin"), [(1, 4), (2, 8), (3, 8), (7, 4)])
+@pytest.mark.parametrize(("pix", "cin"), shapes([(3, 8)], [(1, 4), (2, 8), (7, 4)]))
 def test_operand_stage(pix, cin):
     run("operand_stage", "bench_operand_stage", {"PIX": pix, "CIN": cin})
 
@@ -49,6 +49,6 @@ def test_mac_array(pix, cin, cout):
     run("mac_array", "bench_mac_array", {"PIX": pix, "CIN": cin, "COUT": cout})
 
 
-@pytest.mark.parametrize("cin", [4, 8, 16])
+@pytest.mark.parametrize("cin", shapes([8], [4, 16]))
 def test_requantizer(cin):
     run("requantizer", "bench_requantizer", {"CIN": cin})

@@ -23,7 +23,7 @@ from squeeze_hls.quantize import to_int
 from squeeze_hls.sim.verilate import parameters, rtl_sources
 from tests.networks import random_network
 from tests.rtl.engine_cases import WAITS, Case, make_case, save
-from tests.rtl.runner import RTL, run
+from tests.rtl.runner import RTL, run, shapes
 
 TOP = "squeeze_engine"
 PORTS = ("ap_clk", "ap_rst_n", "interrupt", "s_ax*", "m_axis*")
@@ -56,12 +56,10 @@ def random_cases(engine: EngineConfig, seeds: Sequence[int]) -> list[Case]:
 
 
 @pytest.mark.parametrize(
-    ("array", "streamed", "always"),
-    [((3, 8, 16), True, True), ((2, 4, 8), False, True), ((3, 8, 16), False, False), ((2, 4, 8), True, False)],
+    ("array", "streamed"),
+    shapes([((3, 8, 16), True), ((2, 4, 8), False)], [((3, 8, 16), False), ((2, 4, 8), True)]),
 )
-def test_random_networks(array, streamed, always, v11: Plan, tmp_path: Path, full: bool) -> None:
-    if not (always or full):
-        pytest.skip("runs with scripts/test --all")
+def test_random_networks(array, streamed, v11: Plan, tmp_path: Path, full: bool) -> None:
     pix, cin, cout = array
     engine = EngineConfig(
         pix=pix, cin=cin, cout=cout, act_pieces=(512,), store_pieces=() if streamed else (16384,),
