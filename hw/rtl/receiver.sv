@@ -15,8 +15,8 @@
 //                    without a report; one that was taken ahead fails with error 12 when its start is given.
 //   header           of the program, while program_valid.  weights_ok: the store is valid and that of the program (or streamed).
 //   pw_*, sw_*       registered writes, never stalled.
-// After an error the rest of the packet is discarded.  After a reset in the middle of a packet its rest is discarded too, if it
-// comes before the next start; otherwise it is an error of that start.
+// After an error the rest of the packet is discarded up to TLAST.  After a reset in the middle of a packet its rest is discarded
+// too, a beat in four cycles, as far as it comes before the next start; otherwise it is an error of that start.
 // s_axis_tready is registered; a beat a cycle, except three cycles at a packet's header and three behind a program's.
 // program_valid, store_valid and the header are not reset, as the memories are not: loading clears them.  *_INIT are those of a bitstream
 // with initial memory contents.
@@ -117,10 +117,12 @@ module receiver #(
   logic in_packet;
   initial in_packet = 1'b0;
   logic stale;  // the next beat may be one from the middle of a packet
+  logic dropped;  // others were
   always_ff @(posedge clk) begin
     if (s_axis_tvalid && s_axis_tready) in_packet <= !s_axis_tlast;
     if (rst) stale <= in_packet;
-    else if (state == DECIDE && beat_ready) stale <= 1'b0;
+    else if (state == DECIDE && beat && (take || beat_last)) stale <= 1'b0;
+    dropped <= stale && (dropped || drop);
   end
 
   // --- the packet's header ---
@@ -159,7 +161,7 @@ module receiver #(
   assign free = run && !busy_frame;
   assign take_image = state == DECIDE && image && verdict == NONE && (free || busy_frame);
   assign take = take_image || (state == DECIDE && free);
-  assign drop = state == DECIDE && !take && stale && verdict == BAD_MAGIC;
+  assign drop = state == DECIDE && !take && stale && (verdict == BAD_MAGIC || verdict == BAD_TYPE || (dropped && verdict != NONE));
 
   // --- payload ---
   logic [23:0] left;  // beats, with this one
@@ -309,7 +311,8 @@ module receiver #(
         HEADER: if (beat_valid && !ahead && !report && !packet_done && !frame_begin && settle == 3'd0) state <= CHECK;
         CHECK: if (image_words_known || !(image && program_valid)) state <= DECIDE;
         DECIDE:
-        if (drop || (take && verdict != NONE)) state <= beat_last ? HEADER : DISCARD;
+        if (drop) state <= HEADER;  // beat after beat, since the packet's end may never come
+        else if (take && verdict != NONE) state <= beat_last ? HEADER : DISCARD;
         else if (take) state <= image ? IMAGE : is_program ? PROGRAM : WEIGHTS;
         DISCARD: if (beat && beat_last) state <= HEADER;
         FINISH: if (failed || succeeded) state <= HEADER;

@@ -500,7 +500,7 @@ async def resets(dut: object) -> None:
         for _ in range(rng.randrange(12, 12 + len(packet.beats) + 10)):
             await bench.cycle()
         await bench.reset(rng.randint(1, 4))
-        await bench.idle(len(packet.beats) + 20)
+        await bench.idle(4 * len(packet.beats) + 20)
         assert not bench.queue and bench.offered is None, f"case {case}: {len(bench.queue)} beats were not discarded"
         assert not bench.events, f"case {case}: {bench.events}"
         if packet.kind == "program" and not int(dut.program_valid.value):
