@@ -1,7 +1,7 @@
 """cocotb bench of the expander with program memory, record memory and weight store, against plan/store.py.
 
 Random programs of tiles of all kinds run over several frames, with random releases, streams with gaps and fetches
-at the other ports.  Every tile must be written whole and once, only while its buffer is free, and be announced once.
+at the other port.  Every tile must be written whole and once, only while its buffer is free, and be announced once.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Bench:
 
     async def reset(self) -> None:
         dut = self.dut
-        for name in ("start", "restart", "pw_valid", "sw_valid", "ws_valid", "mac_req", "output_req", "tile_release"):
+        for name in ("start", "restart", "pw_valid", "sw_valid", "ws_valid", "mac_req", "tile_release"):
             getattr(dut, name).value = 0
         for name in ("slot", "half", "word", "stream_words"):
             getattr(dut, name).value = 0
@@ -169,10 +169,10 @@ class Bench:
                             break
             dut.ws_valid.value = 0
 
-    async def fetch(self, case: SimpleNamespace, port: int) -> None:
-        """Random fetches at one of the other ports."""
+    async def fetch(self, case: SimpleNamespace) -> None:
+        """Random fetches at the other port."""
         dut, program = self.dut, case.program
-        req, index = ((dut.mac_req, dut.mac_index), None, (dut.output_req, dut.output_index))[port]
+        req, index = dut.mac_req, dut.mac_index
         while True:
             if self.rng.random() < 0.7:  # else another request at once
                 req.value = 0
@@ -183,11 +183,11 @@ class Bench:
             req.value, index.value = 1, wanted
             for _ in range(400):
                 await ReadOnly()
-                if int(dut.f_done.value) >> port & 1:
+                if int(dut.f_done.value) & 1:
                     break
                 await RisingEdge(dut.clk)
             else:
-                raise AssertionError(f"port {port}: no answer within 400 cycles")
+                raise AssertionError("port 0: no answer within 400 cycles")
             for record, row, signal in (
                 (fields.INSTRUCTION, instruction, dut.f_instruction),
                 (fields.LAYER, program.layers[instruction.layer], dut.f_layer),
@@ -195,7 +195,7 @@ class Bench:
                 (fields.BUFFER, program.buffers[instruction.target], dut.f_target),
             ):
                 want = sum(w << 64 * k for k, w in enumerate(record.pack(vars(row))))
-                assert int(signal.value) == want, f"port {port}, instruction {wanted}: {record.name}"
+                assert int(signal.value) == want, f"port 0, instruction {wanted}: {record.name}"
             await RisingEdge(dut.clk)
 
     async def tiles(self, frames: list, slow: float, release: bool = True) -> list[tuple[int, int, int, bool]]:
@@ -272,7 +272,7 @@ async def run(dut: object, rng: random.Random, frames: int, slow: float, gaps: f
     await bench.reset()
     await bench.load(case)
     dut.stream_words.value = sum(len(tile.blob) // WORD_BYTES for tile in case.frame)
-    tasks = [cocotb.start_soon(bench.fetch(case, port)) for port in (0, 2)] if fetches else []
+    tasks = [cocotb.start_soon(bench.fetch(case))] if fetches else []
     if STREAMED:
         tasks.append(cocotb.start_soon(bench.stream(case, gaps)))
     dut.start.value = 1
@@ -286,7 +286,7 @@ async def run(dut: object, rng: random.Random, frames: int, slow: float, gaps: f
             task.cancel()
         tasks = []
         dut.tile_release.value = 0
-        dut.mac_req.value = dut.output_req.value = dut.ws_valid.value = 0
+        dut.mac_req.value = dut.ws_valid.value = 0
         dut.restart.value = 1
         await RisingEdge(dut.clk)
         dut.restart.value = 0
@@ -301,7 +301,7 @@ async def run(dut: object, rng: random.Random, frames: int, slow: float, gaps: f
 
 @cocotb.test()
 async def random_programs(dut: object) -> None:
-    """Every tile of random programs, with random releases, stream gaps and fetches at the other ports."""
+    """Every tile of random programs, with random releases, stream gaps and fetches at the other port."""
     cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
     for case in range(CASES):
         rng = random.Random(SEED * 1000 + case)

@@ -32,9 +32,7 @@ module expander_bench
     output logic ws_ready,
     input wire logic mac_req,
     input wire logic [15:0] mac_index,
-    input wire logic output_req,
-    input wire logic [15:0] output_index,
-    output logic [2:0] f_done,
+    output logic [1:0] f_done,
     output logic [127:0] f_instruction,
     output logic [383:0] f_layer,
     output logic [63:0] f_source,
@@ -82,8 +80,8 @@ module expander_bench
       .PROGRAM_DEPTH(PROGRAM_DEPTH)
   ) program_ (
       .clk, .rst, .pw_valid, .pw_section, .pw_index, .pw_word, .pw_data,
-      .f_req({output_req, f_req, mac_req}),
-      .f_index({output_index, f_index, mac_index}),
+      .f_req({f_req, mac_req}),
+      .f_index({f_index, mac_index}),
       .f_done, .f_instruction(instruction), .f_layer(layer), .f_source(source), .f_target(target)
   );
 
