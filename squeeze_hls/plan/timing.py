@@ -31,8 +31,7 @@ ROW_LATENCY = 3  # gatherer.sv: from a complete window to row_stored, besides it
 RELEASE = 2  # sequencer.sv, expander.sv: from a tile's last step to `free`
 TILE_SEEN = 7  # funnel.sv, expander.sv: from a tile's last chunk to the first step that may use it
 ANEW = 4  # store_reader.sv, funnel.sv: the first tile of an instruction waits for its first words
-COPY_END = 3  # expander.sv: copy_busy outlasts the last record
-COPY_SEEN = 5  # expander.sv: from a tile's last record to the first step that may use it
+COPY_END = 3  # expander.sv: from a tile's last record to the end of copy_busy
 STREAM_BEGINS = 10  # receiver.sv, weight_stream.sv: the first tag of a weight stream is read
 AHEAD = 2  # funnel.sv: words that it holds; a tile of the stream is cut with two more words in sight
 STREAM_PERIOD = 8  # word_unpacker.sv: behind as many words of the stream, none comes for a cycle
@@ -178,7 +177,7 @@ class _Expander:
         last_chunk = tag + len(halves) - 1 + depth * engine.chunks_per_word
         last_record = begin + len(halves) * engine.cout
         self._free = max(last_chunk + 1, last_record + COPY_END)
-        return max(last_chunk + TILE_SEEN, last_record + COPY_SEEN)
+        return last_chunk + TILE_SEEN  # its records are there before: there are no more of them than chunks
 
     def release(self, last: int) -> None:
         """The oldest tile's last step was issued."""
