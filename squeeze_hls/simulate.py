@@ -81,15 +81,13 @@ def _compare(
 ) -> tuple[Check, rtl.Frame | None]:
     with listener.stage("simulate") as stage, _written(target) as path:
         window = rtl.Window(path, waves.first, waves.last) if waves and path else None
-        simulated = rtl.load(
-            library, plan, watch=lambda cycles: stage.progress(cycles, plan.timing.total, f"{cycles:,} cycles")
-        )
         try:
+            simulated = rtl.load(
+                library, plan, watch=lambda cycles: stage.progress(cycles, plan.timing.total, f"{cycles:,} cycles")
+            )
             frame = rtl.run_frames(plan, [image], simulated, window=window)[0]
         except (SqueezeError, ValueError) as error:  # hangs, error codes, words written elsewhere
             return Check(name="rtl", status="failed", detail=str(error)), None
-        finally:
-            simulated.engine.close()
         check = compare_all("rtl", frame.tensors, golden.run(plan.network, image))
         stage.outcome = f"{frame.cycles:,} cycles; {check.detail}"
     return check, frame if check.status == "passed" else None

@@ -77,9 +77,9 @@ def check_rtl(
     from squeeze_hls.sim import rtl
     from squeeze_hls.sim.verilate import compile_engine
 
-    simulated = rtl.load(compile_engine(plan.engine, build_dir), plan, watch=watch)
+    library = compile_engine(plan.engine, build_dir)
     try:
-        frame = rtl.run_frames(plan, [image], simulated)[0]
+        frame = rtl.run_frames(plan, [image], rtl.load(library, plan, watch=watch))[0]
     except (SqueezeError, ValueError) as error:
         return Check(name="rtl", status="failed", detail=str(error)), None
     return compare_all("rtl", frame.tensors, golden), frame

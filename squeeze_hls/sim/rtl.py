@@ -50,7 +50,7 @@ class SimulatedRtl:
     """A simulated engine with one program and its weights, which are loaded once.
 
     ``weights`` is ``weights.bin``; in streamed mode what is streamed is cut from it.  ``observe`` keeps activation
-    writes and per-instruction counts.  ``limit`` is the most cycles of one start.
+    writes and per-instruction counts.  ``limit`` is the most cycles of one start (default: LIMIT).
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class SimulatedRtl:
         weights: bytes,
         *,
         observe: bool = False,
-        limit: int = LIMIT,
+        limit: int | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.engine = engine
         self._packets = Packets(engine.config, program, weights)
         self.program = self._packets.program
-        self._limit, self._watch, self._observe = limit, watch, observe
+        self._limit, self._watch, self._observe = LIMIT if limit is None else limit, watch, observe
         self._stamps: list[Stamp] = []
         engine.reset()
         engine.write("gie", 1)
@@ -146,7 +146,7 @@ class Frame:
         return self.result.cycles
 
 
-def load(library: Path, plan: Plan, *, limit: int = LIMIT, watch: Watch | None = None) -> SimulatedRtl:
+def load(library: Path, plan: Plan, *, limit: int | None = None, watch: Watch | None = None) -> SimulatedRtl:
     """A simulated engine that observes, with a plan's program and weights."""
     engine = RtlEngine(library, plan.engine)
     return SimulatedRtl(engine, plan.program_bin, plan.weights_bin, observe=True, limit=limit, watch=watch)
@@ -159,7 +159,7 @@ def simulated(
     build_dir: Path,
     *,
     observe: bool = False,
-    limit: int = LIMIT,
+    limit: int | None = None,
     watch: Watch | None = None,
 ) -> SimulatedRtl:
     """Compile an engine (or take it from ``build_dir``) and load a program with its weights."""
