@@ -9,7 +9,9 @@ import numpy as np
 from squeeze_hls import golden
 from squeeze_hls.compare import assert_same
 from squeeze_hls.plan import Plan
+from squeeze_hls.plan.addresses import blocks
 from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.plan.program import half_depth, tile_halves
 from squeeze_hls.sim.rtl import Frame, load, run_frames
 from squeeze_hls.sim.rtl_engine import IN, OUT, WEIGHTS, RtlEngine
 from squeeze_hls.sim.verilate import compile_engine
@@ -23,6 +25,16 @@ def engine(config: EngineConfig) -> RtlEngine:
     """A fresh engine; the test is skipped where Verilator is missing."""
     require()
     return RtlEngine(compile_engine(config, BUILDS), config)
+
+
+def products(plan: Plan) -> list[int]:
+    """Cycles in which the array multiplies, of each instruction."""
+    program, result = plan.program, []
+    for instruction in program.instructions:
+        layer = program.layers[instruction.layer]
+        halves = [half for group in range(program.groups(layer)) for half in tile_halves(layer, group)]
+        result.append(blocks(layer, instruction, plan.engine.pix) * sum(half_depth(layer, half) for half in halves))
+    return result
 
 
 def simulate(
@@ -41,6 +53,7 @@ def simulate(
         counters = frame.result.counters
         stalls = sum(counters[f"stall_{cause}"] for cause in ("weights", "input", "output"))
         assert counters["cycles"] == counters["busy"] + stalls, f"{what}: {counters}"
+        assert frame.result.activity[:, 0].tolist() == products(plan), f"{what}: products of other instructions"
         sums = frame.result.activity.sum(axis=0).tolist()
         assert sums == [counters[n] for n in ("busy", "stall_weights", "stall_input", "stall_output")], what
     return frames
