@@ -14,7 +14,8 @@ from squeeze_hls.plan.addresses import blocks
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.program import Program, Row, half_depth, tile_halves
 
-PIPELINE = 40  # cycles from the last product of a set to its last word in memory, holding registers free
+PIPELINE = 32  # and CIN, the array's depth: from a set's last product to its last word in memory, holding registers free
+PIPELINE_LEAST = 40
 
 FETCH = 7  # program_memory.sv: from the event that calls for a record to f_done, the port free
 PREPARE = 3  # sequencer.sv: POINTERS, CENTER, FOLLOWING; then a cycle for each lane
@@ -63,7 +64,7 @@ def block_cycles(layer: Row, group: int, engine: EngineConfig) -> int:
 
 def raw_distance(engine: EngineConfig) -> int:
     """Cycles after which a finished set has surely been written, both holding registers ahead of it."""
-    return PIPELINE + 4 * engine.set_cycles
+    return max(PIPELINE_LEAST, PIPELINE + engine.cin) + 4 * engine.set_cycles
 
 
 def predict(program: Program, engine: EngineConfig) -> Timing:
