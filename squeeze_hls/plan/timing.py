@@ -14,7 +14,7 @@ from squeeze_hls.plan.addresses import blocks
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.program import Program, Row, half_depth, tile_halves
 
-PIPELINE = 32  # and CIN, the array's depth: from a set's last product to its last word in memory, holding registers free
+PIPELINE = 32  # and CIN, the array's depth: from the last product of a set to its last word in memory, queues empty
 PIPELINE_LEAST = 40
 
 FETCH = 7  # program_memory.sv: from the event that calls for a record to f_done, the port free
