@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cocotb
@@ -146,7 +147,8 @@ def make_band(rng: np.random.Generator, layer: Layer, row: int, rows: int) -> Ba
 
 def random_bands(rng: np.random.Generator) -> list[Band]:
     """Bands of a few layers, those of different layers mixed, those of one layer in order."""
-    queues, carry = [], 0
+    queues: list[list[Band]] = []
+    carry = 0
     while len(queues) < 4:
         layer = random_layer(rng, carry)
         if layer is None:
@@ -225,6 +227,9 @@ class Session:
             dut.param_offset.value = pack(rows[:, 2], 4)
             dut.param_shift.value = getattr(band.layer.record, f"shift_{half}")
 
+    def has_sent(self, groups: int) -> bool:
+        return self.groups_sent >= groups
+
     async def until(self, when: int | Callable[[], bool]) -> None:
         """Cycles up to a time, or until something holds."""
         begun = self.now
@@ -277,7 +282,7 @@ class Session:
         for group in range(band.layer.groups):
             if r.average and group >= 2:
                 sent = self.groups_before + group - 1
-                await self.until(lambda sent=sent: self.groups_sent >= sent)
+                await self.until(partial(self.has_sent, sent))
                 self.ends[-1] = max(self.ends[-1], self.now + last_set + 1)  # it waits for the logits before
                 earliest = self.now + SET_LATENCY
             earliest = max(earliest, self.ended[0] + EXPANSION)
@@ -336,17 +341,9 @@ class Session:
 
 
 async def prepare(dut: Any) -> None:
-    names = (
-        "record_valid",
-        "record_instruction",
-        "record_layer",
-        "record_target",
-        "set_valid",
-        "set_sums",
-        "param_bias",
-    )
-    names += ("param_multiplier", "param_offset", "param_shift", "logit_ready")
-    await start(dut, dict.fromkeys(names, 0), LIMIT)
+    inputs = ["record_valid", "record_instruction", "record_layer", "record_target", "set_valid", "set_sums"]
+    inputs += ["param_bias", "param_multiplier", "param_offset", "param_shift", "logit_ready"]
+    await start(dut, dict.fromkeys(inputs, 0), LIMIT)
 
 
 async def reset(dut: Any) -> None:

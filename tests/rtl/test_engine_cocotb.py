@@ -73,7 +73,7 @@ def test_random_networks(array, streamed, v11: Plan, tmp_path: Path, full: bool)
 
 
 def test_v11_whole(v11: Plan, tmp_path: Path) -> None:
-    images = pictures.stack(pictures.builtin()[:1], v11.network.input_shape, v11.network.preprocess)
+    images = list(pictures.stack(pictures.builtin()[:1], v11.network.input_shape, v11.network.preprocess))
     case = make_case(v11.network, v11.engine, v11.program_bin, v11.weights_bin, images, seed=1, whole=True)
     simulate([case], tmp_path, v11.engine)
 
@@ -87,7 +87,7 @@ def simulate_exported(rtl: Path, build: Path, folder: Path) -> None:
     assert sources, f"{rtl} holds no .v or .sv files"
     made = open_build(build)
     network = made.network()
-    images = pictures.stack(pictures.builtin()[:3], network.input_shape, network.preprocess)
+    images = list(pictures.stack(pictures.builtin()[:3], network.input_shape, network.preprocess))
     whole = network.input_shape[0] > 64
     ways = ["interrupt"] if whole else WAITS
     cases = [
