@@ -14,11 +14,11 @@ import numpy as np
 
 from squeeze_hls import golden
 from squeeze_hls.board import load_board
+from squeeze_hls.ir import IntNetwork
 from squeeze_hls.plan import Plan, PlanOptions, fields, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.packets import image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.sim.protocol import Start, Transfer
-from tests.networks import random_network
 
 Words = np.ndarray  # uint64 (n,), the beats of a packet
 Step = Transfer | Start
@@ -27,10 +27,10 @@ Step = Transfer | Start
 class Subject:
     """A network on an engine: the words of its packets, and the logits of a picture."""
 
-    def __init__(self, engine: EngineConfig, seed: int) -> None:
-        plan: Plan = make_plan(random_network(seed), load_board("zcu104"), PlanOptions(engine=engine))
+    def __init__(self, engine: EngineConfig, network: IntNetwork) -> None:
+        plan: Plan = make_plan(network, load_board("zcu104"), PlanOptions(engine=engine))
         self.plan, self.engine = plan, engine
-        pixels = np.random.default_rng(seed).integers(0, 256, plan.network.input_shape).astype(np.uint8)
+        pixels = np.random.default_rng(1).integers(0, 256, plan.network.input_shape).astype(np.uint8)
         self.logits: np.ndarray = golden.run(plan.network, pixels)[plan.network.nodes[-1].output]
         self.program: Words = program_packet(plan.program_bin, engine).words
         self.image: Words = image_packet(pixels, plan.program_bin).words

@@ -17,9 +17,11 @@ from squeeze_hls.plan.packets import parse_logits
 from squeeze_hls.sim.csim import CSim
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import IN, IN_EMPTY, OUT, WEIGHTS
+from tests.networks import random_network
 from tests.rtl.fault_bench import AUTO_RESTART, START, Bench, check_frame, given_up, packets
 from tests.rtl.fault_cases import Subject, altered, order_cases, single_cases
 from tests.rtl.runner import BUILDS, require
+from tests.rtl.test_control_path import few_pixels
 
 # Array, and the seeds of two networks that fit it.
 SHAPES = {"2x4x8": ((2, 4, 8), 31, 36), "3x8x16": ((3, 8, 16), 26, 9)}
@@ -33,7 +35,7 @@ def subjects(shape: str, streamed: bool) -> tuple[Subject, Subject]:
         pix=pix, cin=cin, cout=cout, act_pieces=(512,), store_pieces=() if streamed else (16384,),
         program_depth=512, carry_words=4096,
     )  # fmt: skip
-    first, second = (Subject(engine, seed) for seed in seeds)
+    first, second = (Subject(engine, random_network(seed)) for seed in seeds)
     return first, second
 
 
@@ -246,6 +248,8 @@ def test_writes_that_do_nothing(bench) -> None:
     for address in rng.permutation(addresses):
         engine.write(int(address), int(rng.integers(1 << 32)))
     assert [engine.read(name) for name in READ_ONLY] == before
+    assert not engine.read("ap_ctrl") & (AUTO_RESTART | START)
+    assert (engine.read("gie"), engine.read("ier"), engine.read("isr")) == (1, 1, 0)
     bench.queue_frame()
     bench.begin()
     for address in rng.permutation(addresses):
@@ -283,8 +287,14 @@ def test_streams_that_pause(subject) -> None:
             bench.frame()
 
 
-def test_logits_that_nobody_takes(bench) -> None:
-    """The frame waits for its last logit, however long, and so does the next one."""
+@pytest.mark.parametrize("streamed", [False, True], ids=["resident", "streamed"])
+def test_logits_that_nobody_takes(streamed) -> None:
+    """The frame waits for its last logit, however long, and so does the next one: more groups than the FIFO holds."""
+    require()
+    subject = Subject(subjects("2x4x8", streamed)[0].engine, few_pixels(1))
+    assert len(subject.logits) > 8 * 4 * 2
+    bench = Bench(subject)
+    bench.load()
     engine = bench.engine
     for _ in range(3):
         bench.queue_frame()
