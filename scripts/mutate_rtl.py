@@ -206,7 +206,7 @@ def markdown(mutations: list[Mutation], outcomes: dict[str, Outcome]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", metavar="NAME", help="faults whose name, such as loader-2, begins with this")
+    parser.add_argument("--only", metavar="NAME", nargs="+", help="faults whose names, such as loader-2, begin so")
     parser.add_argument("--jobs", type=int, default=1, help="so many at a time (1)")
     parser.add_argument("--unchecked", action="store_true", help="do not try the tests without a fault first")
     parser.add_argument("--limit", type=float, default=900, help="seconds for the tests of one selection (900)")
@@ -218,7 +218,7 @@ def main() -> None:
     for mutation in mutations:
         if (ROOT / mutation.file).read_text(encoding="utf-8").count(mutation.old) != 1:
             raise SystemExit(f"{mutation.name}: not exactly once in {mutation.file}: {mutation.old}")
-    chosen = [m for m in mutations if m.name.startswith(options.only or "")]
+    chosen = [m for m in mutations if m.name.startswith(tuple(options.only or [""]))]
     outcomes = read_state(options.state)
     wanted = [m for m in chosen if m.key not in outcomes or outcomes[m.key].kind != CAUGHT]
     console = Console(width=140, markup=False, highlight=False)
