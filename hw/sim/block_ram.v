@@ -23,31 +23,39 @@ module squeeze_block_ram #(
     output reg [63:0] read_data,
     output reg [7:0] read_parity
 );
-    localparam WRITES = WRITE_WIDTH / 9;  // bytes of a word
-    localparam READS = READ_WIDTH / 9;
+    localparam LANES = WRITE_WIDTH == 0 ? 1 : WRITE_WIDTH / 9;  // bytes of a word
+    localparam WORDS = BYTES / LANES;
 
-    reg [8:0] bytes[0:BYTES-1];
+    reg [9*LANES-1:0] words[0:WORDS-1];  // a byte and its parity, the lowest byte first
+    reg [9*LANES-1:0] written, seen;
     integer i, w, r;
 
     initial begin
-        if (WRITE_WIDTH % 9 != 0 || READ_WIDTH % 9 != 0) $fatal(1, "block RAM: words of less than 9 bits are not modelled");
-        read_data = 0;
-        read_parity = 0;
-        for (i = 0; i < BYTES; i = i + 1) bytes[i] = 0;
+        if (WRITE_WIDTH % 9 != 0 || READ_WIDTH != WRITE_WIDTH)
+            $fatal(1, "block RAM: words of less than 9 bits and ports of two widths are not modelled");
+        for (i = 0; i < WORDS; i = i + 1) words[i] = 0;
     end
 
-    always @(posedge write_clk) begin
-        if (write_enable)
-            for (w = 0; w < WRITES; w = w + 1)
-                if (write_bytes[w])
-                    bytes[(write_address / 8 / WRITES * WRITES + w) % BYTES] <= {write_parity[w], write_data[8*w+:8]};
+    always @* begin
+        written = words[write_address / (8 * LANES) % WORDS];
+        for (w = 0; w < LANES; w = w + 1)
+            if (write_bytes[w]) written[9*w+:9] = {write_parity[w], write_data[8*w+:8]};
     end
+
+    always @(posedge write_clk) if (write_enable) words[write_address / (8 * LANES) % WORDS] <= written;
 
     always @(posedge read_clk) begin
         if (read_reset) $fatal(1, "block RAM: the reset of the output is not modelled");
-        if (read_enable)
-            for (r = 0; r < READS; r = r + 1)
-                {read_parity[r], read_data[8*r+:8]} <= bytes[(read_address / 8 / READS * READS + r) % BYTES];
+        if (read_enable) seen <= words[read_address / (8 * LANES) % WORDS];
+    end
+
+    always @* begin
+        read_data = 0;
+        read_parity = 0;
+        for (r = 0; r < LANES; r = r + 1) begin
+            read_data[8*r+:8] = seen[9*r+:8];
+            read_parity[r] = seen[9*r+8];
+        end
     end
 endmodule
 
