@@ -390,7 +390,7 @@ async def play(bench: Bench, model: Model, packet: Packet, what: str) -> None:
         )
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def packets(dut: object) -> None:
     """Random packets, two in five of them malformed; a reset between some of them."""
     begin(dut)
@@ -414,7 +414,7 @@ async def prepare(bench: Bench, model: Model) -> None:
     await play(bench, model, model.program_packet(), "program")
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def images_taken_ahead(dut: object) -> None:
     """While a frame runs, the next image's beats pass, frame_begin waits; a failure is reported at its start."""
     begin(dut)
@@ -479,7 +479,7 @@ async def images_taken_ahead(dut: object) -> None:
     await play(bench, model, model.image_packet(), "the image after all")
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=2, timeout_unit="ms")
 async def resets(dut: object) -> None:
     """A reset in the middle of any packet: its rest is discarded without a start, and the next packet is right."""
     begin(dut)
