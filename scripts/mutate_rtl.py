@@ -191,14 +191,14 @@ def read_state(path: Path | None) -> dict[str, Outcome]:
 
 
 def markdown(mutations: list[Mutation], outcomes: dict[str, Outcome]) -> str:
-    done = [(m, outcomes[m.key]) for m in mutations if m.key in outcomes]
-    caught = sum(outcome.kind == CAUGHT for _, outcome in done)
+    caught = sum(m.key in outcomes and outcomes[m.key].kind == CAUGHT for m in mutations)
     lines = ["# Faults in the RTL and the tests that notice them", ""]
     lines += ["By `scripts/mutate_rtl.py`, which rewrites this page.  One line of one module is changed at a time, as"]
     lines += ["`scripts/rtl_mutations.toml` says; the first test that fails is named.", ""]
     lines += [f"{caught} of {len(mutations)} were caught.", ""]
     lines += ["| module | fault | noticed by | date |", "|---|---|---|---|"]
-    for m, outcome in done:
+    for m in mutations:
+        outcome = outcomes.get(m.key, Outcome("not tried yet", "", 0.0, ""))
         by = f"`{outcome.by}`" if outcome.by else outcome.kind
         lines.append(f"| {m.name} | {m.fault} | {by} | {outcome.day} |")
     return "\n".join(lines) + "\n"
