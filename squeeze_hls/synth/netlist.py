@@ -23,11 +23,14 @@ LIMIT = 2_000_000  # cycles of one start
 
 
 def sources(netlist: Path) -> list[Path]:
-    """A netlist with the models of its cells: those of Yosys, and block RAM, for which it has none."""
+    """A netlist with the models of its cells: those of Yosys, and of block RAM, for which it has empty modules only.
+
+    Verilator takes the first of two modules of one name, so that ours come first.
+    """
     package = tools.package_dir("pyosys")
     if package is None:
         raise MissingToolError("Yosys was not found: pip install 'squeeze-hls[synth]'")
-    return [netlist, package / "share" / "xilinx" / "cells_sim.v", SIM_SOURCES / "block_ram.v"]
+    return [netlist, SIM_SOURCES / "block_ram.v", package / "share" / "xilinx" / "cells_sim.v"]
 
 
 def check_netlist(plans: Sequence[Plan], images: Sequence[np.ndarray], build_dir: Path) -> Check:
