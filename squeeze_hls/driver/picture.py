@@ -20,7 +20,7 @@ CROP_ONLY = 1.15  # a picture at most this much larger than the input is cropped
 
 
 def prepare(image: Any, input_shape: tuple[int, int, int], resize: int) -> np.ndarray:
-    """A picture as u8 ``input_shape``: resized to a square of ``resize`` (more where the input is larger), then cropped.
+    """A picture as u8 ``input_shape``: resized to a square of ``resize`` (larger for a larger input), then cropped.
 
     ``image`` is what ``to_rgb`` takes.  A picture that covers the input and is at most 1.15 times as large on both
     sides counts as resized already and is only cropped.
@@ -81,12 +81,19 @@ def _from_pillow(image: Image.Image) -> np.ndarray:
         image = ImageOps.exif_transpose(image) or image
         if image.mode.startswith("I") or image.mode == "F":
             return _repeated(_scaled_grey(np.asarray(image)))
-        if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        if _has_transparency(image):
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:  # pixels are decoded only here
         raise NotAnImage(f"the picture is damaged ({error})") from error
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    """``has_transparency_data``, which Pillow has since 10.1."""
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return True
+    return image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
 
 
 def _scaled_grey(grey: np.ndarray) -> np.ndarray:
