@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from squeeze_hls.board import Board
-
 HLS_VLNV = "squeeze-hls:hls:squeeze_engine"
 MODULE_VLNV = "xilinx.com:module_ref"
 STREAM_BITS = 64
@@ -172,12 +170,14 @@ class BlockDesign:
         return {slave.cell: slave for slave in self.slaves}[cell]
 
 
-def describe(board: Board, clock_mhz: float, *, streamed: bool, rtl_top: str = "") -> BlockDesign:
+def describe(
+    family: str, part: str, clock_mhz: float, *, streamed: bool, board_part: str = "", rtl_top: str = ""
+) -> BlockDesign:
     """The design around an engine that Vitis HLS packaged, or around the Verilog module ``rtl_top``.
 
-    With ``streamed`` weights they get a DMA of their own.
+    ``family`` is a key of PROCESSORS.  With ``streamed`` weights they get a DMA of their own.
     """
-    ps = PROCESSORS[board.family]
+    ps = PROCESSORS[family]
     dmas = ("dma", "dma_weights") if streamed else ("dma",)
     slaves = ["engine/s_axi_control", *(f"{dma}/S_AXI_LITE" for dma in dmas), "intc/s_axi"]
     masters = ["dma/M_AXI_MM2S", "dma/M_AXI_S2MM", *(["dma_weights/M_AXI_MM2S"] if streamed else [])]
@@ -238,8 +238,8 @@ def describe(board: Board, clock_mhz: float, *, streamed: bool, rtl_top: str = "
         ("intc/irq", f"ps/{ps.interrupt}"),
     )
     return BlockDesign(
-        part=board.part,
-        board_part=board.board_part,
+        part=part,
+        board_part=board_part,
         clock_mhz=clock_mhz,
         processor=ps,
         cells=cells,

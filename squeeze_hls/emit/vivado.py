@@ -17,5 +17,7 @@ def block_design(
     The engine is what Vitis HLS packages, or the module ``rtl_top`` (Verilog: Vivado refers to no other) of
     ``rtl_files``, whose paths are relative to the folder above the script's.
     """
-    design = describe(board, clock_mhz, streamed=streamed, rtl_top=rtl_top)
+    design = describe(
+        board.family, board.part, clock_mhz, streamed=streamed, board_part=board.board_part, rtl_top=rtl_top
+    )
     return render("vivado/build.tcl.j2", design=design, ps=design.processor, rtl_top=rtl_top, rtl_files=rtl_files)
