@@ -1,5 +1,6 @@
 """Registers, error codes and bit layouts of the engine; written by squeeze_hls/emit/driver.py."""
 
+DRIVER_VERSION = "0.1.0"
 PACKET_MAGIC = 165
 IMAGE = 1
 WEIGHTS = 2

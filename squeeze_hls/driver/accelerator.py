@@ -60,7 +60,7 @@ class Accelerator:
             )
         beside = os.path.join(os.path.dirname(path), "model.sqz")
         self.model = models.load_model(beside if model is None else model)
-        self._device = _active_device()
+        self._device = active_device()
         self._claim = Claim(self._device)
         try:
             self._hardware = Hardware(path, self._device, timeout)
@@ -216,7 +216,7 @@ class Accelerator:
             ("weights", weights_packet(model.weights, engine_id), self.holds_weights),
         ):
             if not loaded(model):
-                self._load(hardware, what, packet)
+                hardware.load_packet(what, packet)
         self._make_buffers(hardware, model)
 
     def holds_program(self, model: models.Model) -> bool:
@@ -232,25 +232,6 @@ class Accelerator:
         hardware = self._open()
         valid = hardware.register("loaded_flags") & WEIGHTS_VALID
         return bool(valid) and hardware.register("weights_id") == model.weights_crc
-
-    def _load(self, hardware: Hardware, what: str, packet: np.ndarray) -> None:
-        buffer = hardware.allocate(len(packet))
-        try:
-            buffer[:] = packet
-            finish(self._packet(hardware, what, buffer), hardware, hardware.timeout)
-        except BaseException:
-            with contextlib.suppress(AcceleratorError):
-                hardware.reset_channels()  # no transfer from memory that is given back
-            raise
-        finally:
-            hardware.free(buffer)
-
-    def _packet(self, hardware: Hardware, what: str, buffer: Any) -> Iterator[Wait]:
-        hardware.start()
-        hardware.send.transfer(buffer, buffer.nbytes)
-        yield Wait(f"the engine to load the {what}", hardware.idle)
-        hardware.check_engine(f"loading the {what}")
-        yield Wait(f"the {what} to be sent ({hardware.send.name})", hardware.send.finished)
 
     def _make_buffers(self, hardware: Hardware, model: models.Model) -> None:
         hardware.free(*self._images, *self._logits, *([] if self._stream is None else [self._stream]))
@@ -353,7 +334,8 @@ class _Exclusive:
         self._accelerator._lock.release()
 
 
-def _active_device() -> Any:
+def active_device() -> Any:
+    """PYNQ's device; raises AcceleratorError where there is none."""
     try:
         from pynq import Device
     except ImportError as error:

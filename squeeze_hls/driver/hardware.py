@@ -190,6 +190,28 @@ class Hardware:
         """Take the interrupt's request back."""
         self._engine.write(REGISTERS["isr"], self.register("isr"))
 
+    # --- packets ---
+
+    def load_packet(self, what: str, packet: np.ndarray) -> None:
+        """Let the engine take the u8 packet of a program or of weights; raises what goes wrong."""
+        buffer = self.allocate(len(packet))
+        try:
+            buffer[:] = packet
+            finish(self._loading(what, buffer), self, self.timeout)
+        except BaseException:
+            with contextlib.suppress(AcceleratorError):
+                self.reset_channels()  # no transfer from memory that is given back
+            raise
+        finally:
+            self.free(buffer)
+
+    def _loading(self, what: str, buffer: Any) -> Iterator[Wait]:
+        self.start()
+        self.send.transfer(buffer, buffer.nbytes)
+        yield Wait(f"the engine to load the {what}", self.idle)
+        self.check_engine(f"loading the {what}")
+        yield Wait(f"the {what} to be sent ({self.send.name})", self.send.finished)
+
     # --- buffers ---
 
     def allocate(self, nbytes: int) -> Any:

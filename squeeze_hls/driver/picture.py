@@ -63,7 +63,7 @@ def _from_file(path: str) -> np.ndarray:
             data = stream.read(MAX_FILE_BYTES)
     except OSError as error:
         raise NotAnImage(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (EOFError, ValueError) as error:
         raise NotAnImage(f"{path}: not an array of plain numbers ({error})") from error
     try:
         with warnings.catch_warnings():

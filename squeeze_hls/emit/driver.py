@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from squeeze_hls import __version__
 from squeeze_hls.emit.registers import ERRORS, REGISTERS
 from squeeze_hls.plan import fields
 
@@ -23,7 +24,7 @@ def constants() -> str:
         "PROGRAM": fields.PROGRAM,
         "FORMAT_VERSION": fields.FORMAT_VERSION,
     }
-    lines = [f"{name} = {value}" for name, value in values.items()]
+    lines = [f'DRIVER_VERSION = "{__version__}"', *(f"{name} = {value}" for name, value in values.items())]
     lines += [
         "",
         "# Offsets in bytes.",

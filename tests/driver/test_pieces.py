@@ -358,6 +358,7 @@ def test_files_that_are_no_pictures(tmp_path: Path, root: Path) -> None:
     for name, data in (
         ("empty.jpg", b""),
         ("text.png", b"not a picture"),
+        ("empty.npy", b""),
         ("cut.jpg", jpeg[:5000]),
         ("drawing.svg", b"<svg/>"),
         ("bomb.npy", b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (99999999, 9999, 3), }"),
