@@ -121,17 +121,21 @@ class Accelerator:
         """As ``run``, while others may run; a second call waits for the first."""
         while not self._lock.acquire(blocking=False):
             await asyncio.sleep(POLL_SECONDS)
-        self._awaited = True
         try:
             hardware, out = self._ready(), self._room(images)
+            self._awaited = True
             try:
                 await finish_async(self._frames(hardware, images, out), hardware, hardware.timeout)
             except BaseException:  # cancellation, too
-                self._recover(hardware)
+                if not hardware.closing:
+                    self._recover(hardware)
                 raise
+            finally:
+                self._awaited = False
+                if hardware.closing:
+                    self._close()
             return out
         finally:
-            self._awaited = False
             self._lock.release()
 
     def _room(self, images: np.ndarray) -> np.ndarray:
@@ -255,7 +259,9 @@ class Accelerator:
     def _restore(self, hardware: Hardware) -> None:
         """Make the accelerator usable: back in step, or else the bitstream anew, and the model as it was."""
         try:
-            hardware.resynchronize(self._stream)
+            if hardware.send_weights is not None:
+                raise AcceleratorError("packets of streamed weights may be on their way")
+            hardware.resynchronize()
             self._bring_in(self.model)
         except AcceleratorError:
             hardware.load()
@@ -281,15 +287,22 @@ class Accelerator:
         return self._open().interrupts_seen
 
     def close(self) -> None:
-        """Stop the hardware and free its buffers; again is harmless."""
+        """Stop the hardware and free its buffers; again is harmless.
+
+        An asynchronous inference under way ends with Closed, and only then the device can be used by another.
+        """
         if self._awaited:
-            raise InUse("an asynchronous inference is under way: await or cancel it first")
+            self._open().closing = True
+            return
         with self._lock:
-            hardware, self._hardware = self._hardware, None
-            if hardware is not None:
-                hardware.close()
-            self._images, self._logits, self._stream = [], [], None
-            self._claim.release()
+            self._close()
+
+    def _close(self) -> None:
+        hardware, self._hardware = self._hardware, None
+        if hardware is not None:
+            hardware.close()
+        self._images, self._logits, self._stream = [], [], None
+        self._claim.release()
 
     def __enter__(self) -> Accelerator:
         self._open()

@@ -58,10 +58,6 @@ class Channel:
             raise DmaError(self.name, str(error)) from error
         self._buffer = buffer
 
-    def in_work(self) -> bool:
-        """Whether a transfer is not over; an error does not matter."""
-        return self._buffer is not None and not self._status() & DMA_IDLE
-
     def finished(self) -> bool:
         """Whether the transfer is over; what was received is then there to be read."""
         if self._buffer is None:
@@ -104,6 +100,7 @@ class Hardware:
     def __init__(self, bitfile: str, device: Any, timeout: float):
         self.timeout = timeout
         self.interrupts_seen = 0
+        self.closing = False  # waits end with Closed
         self._bitfile, self._device = bitfile, device
         self._buffers: list[Any] = []
         # A simulated board brings its own clock, which tells the time that passes on the board.
@@ -254,20 +251,16 @@ class Hardware:
         for channel in self.channels:
             channel.start()
 
-    def resynchronize(self, stream: Any = None) -> None:
+    def resynchronize(self) -> None:
         """Bring DMA and engine back in step after whatever happened: the next packet is then taken as a packet.
 
         The reset of the DMA may cut off a packet, and the engine waits for its end.  Two packets of one word are sent
         which change nothing and are refused with different codes; the first ends what was cut off, and once the engine
         answers with the code of the second, nothing is left over.  Logits of images that were complete are thrown away.
-        ``stream`` is the buffer of streamed weights: one packet of it ends one that was cut off.
-
-        Raises AcceleratorTimeout or DmaError where the engine does not come to rest: load the bitstream again.
+        Raises AcceleratorTimeout or DmaError where the engine does not come to rest: load the bitstream again.  That is
+        the way with streamed weights, too: how many packets of them the engine still discards cannot be read.
         """
-        weights = self.send_weights if self.send_weights is not None and self.send_weights.in_work() else None
         self.reset_channels()
-        if weights is not None and stream is not None:
-            weights.transfer(stream, stream.nbytes)
         probes = probe_packets()
         waste = self.allocate(1 << 18)  # logits of more classes than a program can have
         words = [self.allocate(len(data)) for _, data in probes]

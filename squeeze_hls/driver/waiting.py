@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import AcceleratorTimeout
+from .errors import AcceleratorTimeout, Closed
 
 if TYPE_CHECKING:
     from .hardware import Hardware
@@ -34,7 +34,9 @@ class Deadline:
         self._polls = 0
 
     def passed(self) -> bool:
-        """Whether the wait is over; raises AcceleratorTimeout, or DmaError where a channel stopped."""
+        """Whether the wait is over; raises AcceleratorTimeout, DmaError where a channel stopped, or Closed."""
+        if self._hardware.closing:
+            raise Closed("the accelerator was closed during an inference")
         late = self._hardware.clock() > self._end
         if self._wait.ready():
             return True

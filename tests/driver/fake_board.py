@@ -288,7 +288,8 @@ class FakeInterrupt:
 
         while not self.board.signalled:
             await asyncio.sleep(0)
-            self.board.pass_time()
+            if "hang" not in self.board.faults:
+                self.board.pass_time()
         self.board.signalled = False
 
 

@@ -174,6 +174,7 @@ def test_an_error_of_the_weights_dma(streamed_board: FakeBoard, streamed_plan: P
         with pytest.raises(driver.DmaError, match="dma_weights.sendchannel"):
             accelerator.run(images)
         streamed_board.faults.clear()
+        assert streamed_board.loads == 2, "packets of weights that are owed cannot be counted"
         np.testing.assert_array_equal(accelerator.run(images), expected(streamed_plan, images))
 
 
@@ -366,12 +367,24 @@ def test_synchronous_calls_during_an_asynchronous_one(board: FakeBoard, bitfile:
         await asyncio.sleep(0)
         with pytest.raises(driver.InUse, match="await it"):
             accelerator.run(images)
-        with pytest.raises(driver.InUse, match="await or cancel"):
-            accelerator.close()
         return await task
 
     with open_accelerator(bitfile) as accelerator:
         np.testing.assert_array_equal(asyncio.run(both(accelerator)), expected(plan, images))
+
+
+def test_closing_during_an_asynchronous_inference(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    async def closed(accelerator: Accelerator) -> None:
+        task = asyncio.ensure_future(accelerator.run_async(random_images(plan, 3)))
+        await asyncio.sleep(0)
+        accelerator.close()
+        with pytest.raises(driver.Closed, match="during an inference"):
+            await task
+        accelerator.close()
+
+    asyncio.run(closed(open_accelerator(bitfile)))
+    assert not board.memory
+    open_accelerator(bitfile).close()
 
 
 def test_a_cancelled_inference(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
