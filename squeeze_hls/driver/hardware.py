@@ -112,6 +112,7 @@ class Hardware:
         from pynq import Overlay
 
         _require_event_loop()
+        _forget_waiters()
         try:
             overlay = Overlay(self._bitfile, device=self._device)
             self._engine = getattr(overlay, ENGINE)
@@ -297,6 +298,15 @@ def _require_event_loop() -> None:
         asyncio.get_event_loop()
     except RuntimeError:
         asyncio.set_event_loop(asyncio.new_event_loop())
+
+
+def _forget_waiters() -> None:
+    """PYNQ keeps what waited in vain for an interrupt of the overlay before; woken late, it would take ours away."""
+    from pynq import interrupt
+
+    controllers = getattr(interrupt, "_InterruptController", None)
+    for controller in getattr(controllers, "_uio_devices", {}).values():
+        controller.wait_events = []
 
 
 def default_bitfile() -> str:

@@ -380,4 +380,5 @@ class FakeBoard:
         module.Overlay = self.overlay  # type: ignore[attr-defined]
         module.allocate = self.allocate  # type: ignore[attr-defined]
         module.Device = types.SimpleNamespace(active_device=self)  # type: ignore[attr-defined]
+        module.interrupt = types.SimpleNamespace()  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "pynq", module)
