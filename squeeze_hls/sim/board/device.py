@@ -219,5 +219,3 @@ def register() -> SimulatedBoard:
     Device.active_device = board
     pynq.interrupt.get_uio_irq = _uio_of
     return board
-
-
