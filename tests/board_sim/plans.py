@@ -9,7 +9,6 @@ from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from tests.networks import random_network
 
-
 SEED, OTHER = 7, 9  # 10 and 7 classes; their logits depend on every part of the picture
 
 

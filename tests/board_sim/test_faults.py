@@ -286,7 +286,7 @@ def test_a_missing_interrupt(host: Host, loop: asyncio.AbstractEventLoop, pin: s
     async def comes(seconds: float) -> bool:
         try:
             await asyncio.wait_for(host.dma.s2mm_introut.wait(), seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return False
         return True
 

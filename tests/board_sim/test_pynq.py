@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -255,7 +256,6 @@ def test_another_program_runs_on_it(host: Host, tmp_path: Path, way: str) -> Non
     root = str(Path(simulated.__file__).parents[3])
     done = subprocess.run(
         [sys.executable, *start, str(script), str(host.path)], capture_output=True, text=True, timeout=120, cwd=root,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "SQUEEZE_HLS_BOARD": "sim" if way == "variable" else ""},
-        check=False,
+        env={**os.environ, "SQUEEZE_HLS_BOARD": "sim" if way == "variable" else ""}, check=False,
     )  # fmt: skip
     assert done.stdout.split() == [hex(host.plan.engine.identity), "DMA"], done.stderr

@@ -49,10 +49,12 @@ class _Object:
 class BoardBuffer(PynqBuffer):
     """A buffer of the simulated board; freeing it twice is harmless, as on a board."""
 
+    memory: Memory | None = None  # of its views: None
+
     def freebuffer(self) -> None:
-        if getattr(self, "memory", None) is not None and not self.freed:
-            self.freed = True
-            self.memory.free(self.bo.address)
+        memory, self.memory = self.memory, None
+        if memory is not None:
+            memory.free(self.bo.address)
 
 
 class SimulatedBoard(Device):
