@@ -56,6 +56,8 @@ def test_dma_errors(host: Host, kind: str, bit: int, text: str, direction: str) 
     buffer = host.output()
     channel.transfer(buffer)
     assert errors(host, block) == 0x4001 | bit
+    host.dma.write(block + CONTROL, 1)
+    assert errors(host, block) == 0x4001 | bit, "only a reset helps"
     with pytest.raises(RuntimeError, match="not started"):
         channel.wait()  # it has halted
     host.restart()
@@ -121,6 +123,19 @@ def test_a_transfer_during_a_transfer(host: Host) -> None:
     host.dma.recvchannel.transfer(result)
     with pytest.raises(RuntimeError, match="during a transfer"):
         host.dma.write(RECEIVES + LENGTH, 8)
+
+
+def test_sending_lasts_until_the_engine_has_taken_all(host: Host) -> None:
+    image = host.image(1)
+    source, result = host.buffer(image_packet(image, host.plan.program_bin)), host.output()
+    host.dma.recvchannel.transfer(result)
+    host.dma.sendchannel.transfer(source)
+    for _ in range(20):
+        assert not host.dma.sendchannel.idle  # it has not been started
+    host.start()
+    host.dma.sendchannel.wait()
+    host.dma.recvchannel.wait()
+    np.testing.assert_array_equal(result, host.golden(image))
 
 
 def test_nothing_comes_before_a_receiver_is_ready(host: Host) -> None:
@@ -274,6 +289,15 @@ def test_a_hanging_stream(host: Host, stream: str) -> None:
 
 
 # --- interrupts ---
+
+
+@pytest.mark.parametrize("enable", [0, 0x1000])
+def test_interrupts_are_enabled_in_the_dma(host: Host, enable: int) -> None:
+    for block in (SENDS, RECEIVES):
+        host.dma.write(block + CONTROL, enable | 1)
+    host.overlay.intc.write(0x1C, 3)
+    host.check()
+    assert host.overlay.intc.read(0x00) & 0b110 == (0b110 if enable else 0)
 
 
 @pytest.mark.parametrize("pin", ["", "dma/s2mm_introut", "intc/irq"])
