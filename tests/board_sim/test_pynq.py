@@ -202,8 +202,12 @@ def test_flush_and_invalidate_are_needed(host: Host) -> None:
 
 
 def test_a_second_overlay_replaces_the_first(host: Host, tmp_path: Path) -> None:
+    first = host.device.machine
     other = Host(host.device, tmp_path / "other", small_plan(OTHER))
     other.check()
+    with pytest.raises(RuntimeError, match="configured anew"):
+        first.read(GP0["engine"])
+    assert not first.wait_interrupt()
     assert not host.overlay.is_loaded()
     with pytest.raises(RuntimeError, match="not currently loaded"):
         host.overlay.dma  # noqa: B018
