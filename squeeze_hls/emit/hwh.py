@@ -1,4 +1,4 @@
-"""The hardware handoff file of the block design: the XML that Vivado writes beside a bitstream, as far as PYNQ reads it.
+"""The hardware handoff file of the block design: the XML beside a bitstream that Vivado writes and PYNQ reads.
 
 Modules with their parameters, ports, interfaces, memory map and, for what the processor reaches, registers.  On a board
 Vivado's own file is used; this one belongs to the simulated board.
@@ -88,7 +88,7 @@ def _clocks(design: BlockDesign) -> dict[str, str]:
     """The processor's clocks: the first one is the design's, made of a 1 GHz (UltraScale+: 1.5 GHz) source."""
     zynq = "PCW" in design.processor.clock_setting
     source = 1000 if zynq else 1500
-    values = {}
+    values: dict[str, str] = {}
     for i in range(_CLOCKS):
         first, second = _divisors(source / design.clock_mhz) if i == 0 else (1, 1)
         if zynq:

@@ -22,9 +22,7 @@ VARIANTS = [
 
 def design_of(board: str, streamed: bool, top: str = TOP, clock: float = 80.0) -> BlockDesign:
     target = load_board(board)
-    return describe(
-        target.family, target.part, clock, streamed=streamed, board_part=target.board_part, rtl_top=top
-    )
+    return describe(target.family, target.part, clock, streamed=streamed, board_part=target.board_part, rtl_top=top)
 
 
 def script(folder: Path, board: str, streamed: bool, top: str) -> list[list[str]]:
@@ -73,7 +71,7 @@ def test_script_and_handoff_file_agree(tmp_path: Path, board: str, streamed: boo
         f"{entry.get('INSTANCE')}/{entry.get('SLAVEBUSINTERFACE')}": entry
         for entry in modules["ps"].iter("MEMRANGE")
     }  # fmt: skip
-    assigned = {call[6]: call for call in calls if call[0] == "assign_bd_address" and len(call) > 1}
+    assigned = {call[7]: call for call in calls if call[0] == "assign_bd_address" and len(call) > 1}
     assert set(assigned) == set(ranges)
     for name, call in assigned.items():
         base, high = (int(str(ranges[name].get(key)), 16) for key in ("BASEVALUE", "HIGHVALUE"))

@@ -49,10 +49,12 @@ class _Object:
 class BoardBuffer(PynqBuffer):
     """A buffer of the simulated board; freeing it twice is harmless, as on a board."""
 
+    memory: Memory | None = None  # of its views: None
+
     def freebuffer(self) -> None:
-        if getattr(self, "memory", None) is not None and not self.freed:
-            self.freed = True
-            self.memory.free(self.bo.address)
+        memory, self.memory = self.memory, None
+        if memory is not None:
+            memory.free(self.bo.address)
 
 
 class SimulatedBoard(Device):
@@ -219,5 +221,3 @@ def register() -> SimulatedBoard:
     Device.active_device = board
     pynq.interrupt.get_uio_irq = _uio_of
     return board
-
-

@@ -81,7 +81,9 @@ class Channel:
         if self.active:
             raise BoardError(f"{self.name}: LENGTH was written during a transfer")
         if self._address % BEAT:
-            raise BoardError(f"{self.name}: address 0x{self._address:08X} is no multiple of {BEAT}, and there is no DRE")
+            raise BoardError(
+                f"{self.name}: address 0x{self._address:08X} is no multiple of {BEAT}, and there is no DRE"
+            )
         self._length, self._moved = length, 0
         self._status &= ~IDLE
         kind = self._faults.dma_errors.pop(self.name, "")

@@ -1,7 +1,7 @@
 """What can be made to go wrong on the simulated board.
 
-    board.faults.hang.add("m_axis_out")       # until it is removed
-    board.faults.dma_errors["dma/MM2S"] = "DMASlvErr"     # once
+board.faults.hang.add("m_axis_out")       # until it is removed
+board.faults.dma_errors["dma/MM2S"] = "DMASlvErr"     # once
 """
 
 from __future__ import annotations

@@ -37,9 +37,7 @@ class Machine:
     All accesses may come from several threads.
     """
 
-    def __init__(
-        self, bitfile: Bitfile, library: Path, clocks: ClockRegisters, memory: Memory, faults: Faults
-    ) -> None:
+    def __init__(self, bitfile: Bitfile, library: Path, clocks: ClockRegisters, memory: Memory, faults: Faults) -> None:
         self.design: BlockDesign = bitfile.design
         self._family, self._clocks = bitfile.family, clocks
         self._faults = faults

@@ -10,7 +10,7 @@ import numpy as np
 
 PAGE = 4096
 CACHE_LINE = 32  # bytes, of a Cortex-A9
-FRESH = 0xA5  # what a new buffer holds, so that a forgotten flush is not mistaken for zeros
+FRESH = 0xE7  # what a new buffer holds, so that a forgotten flush is not mistaken for zeros
 FIRST = 0x1600_0000  # of the addresses that are given out
 BYTES = 128 * 2**20  # as PYNQ's images reserve
 
