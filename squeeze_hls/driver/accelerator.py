@@ -158,7 +158,7 @@ class Accelerator:
                 self._fill(images, n + 1)
                 yield Wait(f"{doing} to be sent ({hardware.send.name})", hardware.send.finished)
                 self._send(hardware, n + 1)
-            yield Wait(f"the engine to compute {doing}", hardware.idle)
+            yield Wait(f"the engine to compute {doing}", hardware.idle, interrupts=True)
             hardware.check_engine(doing)
             yield Wait(f"the logits of {doing} ({hardware.receive.name})", hardware.receive.finished)
             received = hardware.receive.received()

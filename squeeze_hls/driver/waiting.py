@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .hardware import Hardware
 
 CHECK_EVERY = 16  # polls; an error of a DMA channel shows as something else that never happens
-POLL_SECONDS = 0.005  # between polls while an interrupt is awaited: where it is missing, they find the result
+POLL_SECONDS = 0.005  # between polls of what no interrupt tells
+MISSING_SECONDS = 0.25  # between polls of what an interrupt tells: where it does not come, they find the result
 
 
 class Wait(NamedTuple):
@@ -23,6 +24,7 @@ class Wait(NamedTuple):
 
     what: str
     ready: Callable[[], bool]
+    interrupts: bool = False  # the engine's interrupt comes when it is so
 
 
 class Deadline:
@@ -64,26 +66,26 @@ async def finish_async(steps: Iterable[Wait], hardware: Hardware, timeout: float
             for wait in steps:
                 deadline = Deadline(wait, hardware, timeout)
                 while not deadline.passed():
-                    await signal.wait()
+                    await signal.wait(MISSING_SECONDS if wait.interrupts else POLL_SECONDS)
         finally:
             signal.cancel()
 
 
 class Signal:
-    """The engine's interrupt as something to wait for, at most ``POLL_SECONDS`` at a time."""
+    """The engine's interrupt as something to wait for, for a limited time."""
 
     def __init__(self, interrupt: Any, hardware: Hardware):
         self._interrupt, self._hardware = interrupt, hardware
         self._task: asyncio.Future[None] | None = None
 
-    async def wait(self) -> None:
-        """Return when the interrupt has come, or after ``POLL_SECONDS``."""
+    async def wait(self, seconds: float) -> None:
+        """Return when the interrupt has come, or after ``seconds``; sooner where there is no interrupt."""
         if self._interrupt is None:
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(min(seconds, POLL_SECONDS))
             return
         if self._task is None:
             self._task = asyncio.ensure_future(self._interrupt.wait())
-        done, _ = await asyncio.wait({self._task}, timeout=POLL_SECONDS)
+        done, _ = await asyncio.wait({self._task}, timeout=seconds)
         if done:
             task, self._task = self._task, None
             if task.exception() is not None:  # made in another event loop, or before the overlay was loaded anew
