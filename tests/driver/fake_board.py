@@ -63,8 +63,6 @@ class FakeEngine:
         self.registers["error"] = code
         self.registers["isr"] |= self.registers["ier"]
         self.started = False
-        if self.registers["gie"] and self.registers["isr"]:
-            self.board.signal()
 
     def advance(self) -> None:
         if "hang" in self.board.faults:
@@ -286,10 +284,9 @@ class FakeInterrupt:
     async def wait(self) -> None:
         import asyncio
 
-        while not self.board.signalled:
+        while not self.board.interrupt:
             await asyncio.sleep(0)
             self.board.pass_time()
-        self.board.signalled = False
 
 
 class FakeBoard:
@@ -304,7 +301,6 @@ class FakeBoard:
         self.events: list[str] = []
         self.memory: dict[int, bytearray] = {}
         self.seconds = 0.0
-        self.signalled = False
         self.loads = 0
         self.next_address = 0x1000
         self.configure()
@@ -346,9 +342,11 @@ class FakeBoard:
     def refuse_image(self) -> int:
         return self.refuse.pop(0) if self.refuse else 0
 
-    def signal(self) -> None:
-        if "missing interrupt" not in self.faults:
-            self.signalled = True
+    @property
+    def interrupt(self) -> bool:
+        """The level of the engine's interrupt."""
+        registers = self.engine.registers
+        return bool(registers["gie"] and registers["isr"]) and "missing interrupt" not in self.faults
 
     def allocate(self, shape: tuple[int, ...], dtype: Any, target: Any = None) -> FakeBuffer:
         buffer = np.zeros(shape, dtype).view(FakeBuffer)

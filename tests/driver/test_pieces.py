@@ -17,6 +17,7 @@ from PIL import Image
 
 from squeeze_hls import driver, golden, pictures
 from squeeze_hls.driver import guesses, hardware, model, packets, picture
+from squeeze_hls.emit.design import describe
 from squeeze_hls.emit.driver import constants
 from squeeze_hls.emit.registers import ERRORS
 from squeeze_hls.ir import Preprocess
@@ -80,6 +81,14 @@ def test_error_texts_are_those_of_the_document(root: Path) -> None:
     assert len(meanings) == len(ERRORS)
     for text, meaning in zip(ERRORS, meanings, strict=True):
         assert meaning.startswith(text), meaning
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_parts_are_those_of_the_block_design(streamed: bool) -> None:
+    design = describe("zynq-7000", "xc7z020clg400-1", 100.0, streamed=streamed, rtl_top="top")
+    names = [hardware.ENGINE, hardware.DMA, *([hardware.DMA_WEIGHTS] if streamed else [])]
+    assert [slave.cell for slave in design.slaves if slave.cell != "intc"] == names
+    assert f"{hardware.ENGINE}/interrupt" in design.interrupts
 
 
 # --- packets ---
