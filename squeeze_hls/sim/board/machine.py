@@ -161,7 +161,7 @@ class Machine:
                 if self.intc.output and "intc/irq" not in self._faults.lost_interrupts:
                     return True
                 if self._still >= self._still_after:
-                    self._changed.wait()
+                    self._changed.wait(0.02)  # a fault may be switched off meanwhile
                 else:
                     self._advance(SLICE)
 
