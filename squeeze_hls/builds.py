@@ -137,16 +137,20 @@ def _engine(folder: Path, report: dict[str, Any]) -> EngineConfig:
     """The engine's parameters; an engine is what its identity says."""
     where = folder / REPORT
     try:
-        table = report["engine"]["config"]
-        known = {field.name: str(field.type) for field in dataclasses.fields(EngineConfig)}
-        if set(table) != set(known):
-            raise ValueError("its keys are not those of an engine")
-        engine = EngineConfig(**{key: _parameter(key, known[key], value) for key, value in table.items()})
+        engine = parse_engine(report["engine"]["config"])
         if engine.id != report["engine"]["id"]:
             raise ValueError("its identity does not match")
         return engine
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: the engine's configuration is malformed ({error}); build again") from error
+
+
+def parse_engine(table: dict[str, Any]) -> EngineConfig:
+    """An engine from the table of its parameters, which may come from a stranger; raises TypeError or ValueError."""
+    known = {field.name: str(field.type) for field in dataclasses.fields(EngineConfig)}
+    if set(table) != set(known):
+        raise ValueError("its keys are not those of an engine")
+    return EngineConfig(**{key: _parameter(key, known[key], value) for key, value in table.items()})
 
 
 def _parameter(key: str, kind: str, value: Any) -> Any:

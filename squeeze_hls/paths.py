@@ -22,3 +22,4 @@ RTL_SOURCES = data_dir("hw") / "rtl"
 SIM_SOURCES = data_dir("hw") / "sim"
 BOARDS = data_dir("boards")
 MODELS = _PACKAGE / "models"
+DRIVER = _PACKAGE / "driver"

@@ -219,7 +219,7 @@ def _write_build(
     listener: Listener,
 ) -> Done:
     from squeeze_hls.bundle import REPORT, Bundle, write_bundle
-    from squeeze_hls.emit import hls, rtl
+    from squeeze_hls.emit import deploy, hls, rtl
     from squeeze_hls.quantize import export
     from squeeze_hls.report.build_report import build_report, to_json
 
@@ -232,6 +232,7 @@ def _write_build(
                 UPDATE: _deploy_model(plan, loaded.graph.name),
             }
         )
+        bundle.merge(deploy.emit(plan, name=loaded.graph.name), "deploy")
         if flow != "rtl":
             bundle.merge(hls.emit(plan, image=image), "hls")
         if flow != "hls":

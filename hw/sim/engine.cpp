@@ -89,7 +89,7 @@ public:
         drive(IN, top->s_axis_in_tdata, top->s_axis_in_tkeep, top->s_axis_in_tvalid, top->s_axis_in_tlast);
         drive(WEIGHTS, top->s_axis_weights_tdata, top->s_axis_weights_tkeep, top->s_axis_weights_tvalid,
               top->s_axis_weights_tlast);
-        top->m_axis_out_tready = !pauses[OUT].now();
+        top->m_axis_out_tready = room != 0 && !pauses[OUT].now();
         top->ap_clk = 0;
         top->eval();
         dump();
@@ -101,6 +101,7 @@ public:
             queues[OUT].push_back(
                 {top->m_axis_out_tdata, uint8_t(top->m_axis_out_tkeep), bool(top->m_axis_out_tlast), now});
             stamp(OUT, top->m_axis_out_tlast);
+            if (room > 0) room = top->m_axis_out_tlast ? 0 : room - 1;
         }
         const bool ar = top->s_axi_control_arvalid && top->s_axi_control_arready;
         const bool aw = top->s_axi_control_awvalid && top->s_axi_control_awready;
@@ -202,6 +203,7 @@ public:
     std::deque<Beat> queues[STREAMS];
     std::deque<Stamp> stamps[STREAMS];
     Pauses pauses[STREAMS];
+    int64_t room = -1;  // beats that m_axis_out may still send before it has to wait; negative: always ready
     uint64_t now = 0;
     bool observing = false;
     std::string error;
@@ -321,6 +323,8 @@ EXPORT void engine_pauses(Engine* engine, int stream, double probability, uint64
     engine->pauses[stream].threshold = uint32_t(std::min(probability * WHOLE, WHOLE - 1));
     engine->pauses[stream].state = seed * 0x9E3779B97F4A7C15u | 1u;
 }
+
+EXPORT void engine_accept(Engine* engine, int64_t beats) { engine->room = beats; }
 
 EXPORT int64_t engine_reset(Engine* engine, uint64_t cycles) {
     return guarded(engine, [&] { engine->reset(cycles); return 0; });

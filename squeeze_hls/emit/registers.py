@@ -56,3 +56,21 @@ def markdown_table() -> str:
         access = "read, write" if register.writable else "read"
         lines.append(f"| 0x{register.offset:02X} | `{register.name}` | {access} | {register.doc} |")
     return "\n".join(lines) + "\n"
+
+
+# What the `error` register says; docs/program.md tells more.
+ERRORS = (
+    "none",
+    "bad magic",
+    "unknown packet type",
+    "wrong length for the type",
+    "identity: planned for another engine, or an image for another program",
+    "program checksum",
+    "weights checksum",
+    "no valid program",
+    "no valid weights, or not those of the program",
+    "program exceeds the engine",
+    "TLAST before the end of the packet",
+    "no TLAST at the end of the packet",
+    "streamed weights: bad header, or wrong length",
+)

@@ -42,6 +42,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "clear": (None, (_P, _I)),
     "waiting": (_N, (_P, _I)),
     "pauses": (None, (_P, _I, ctypes.c_double, _N)),
+    "accept": (None, (_P, ctypes.c_int64)),
     "reset": (ctypes.c_int64, (_P, _N)),
     "run": (ctypes.c_int64, (_P, _N, ctypes.c_uint32)),
     "read": (ctypes.c_int64, (_P, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32))),
@@ -131,6 +132,10 @@ class RtlEngine:
     def pauses(self, stream: int, probability: float, seed: int = 1) -> None:
         """Chance in each cycle that no new beat is offered (IN, WEIGHTS), or that none is taken (OUT)."""
         self._calls.engine_pauses(self._engine, stream, probability, seed)
+
+    def accept(self, beats: int | None) -> None:
+        """Take at most that many beats from m_axis_out, and none behind the next TLAST; None: all, always."""
+        self._calls.engine_accept(self._engine, -1 if beats is None else beats)
 
     def take(self) -> Beats:
         """All beats that m_axis_out has sent since the last call."""

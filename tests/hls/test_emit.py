@@ -140,7 +140,7 @@ VIVADO_OPTIONS = {
     "apply_bd_automation": {"-rule", "-config"},
     "connect_bd_net": set(),
     "connect_bd_intf_net": set(),
-    "assign_bd_address": set(),
+    "assign_bd_address": {"-offset", "-range", "-target_address_space", "-force"},
     "validate_bd_design": set(),
     "save_bd_design": set(),
     "make_wrapper": {"-files", "-top", "-import"},
@@ -229,4 +229,24 @@ def test_block_design(tmp_path: Path, board: str, streamed: bool) -> None:
     assert {"engine/m_axis_out", "engine/interrupt", "dma/M_AXI_MM2S", "dma/M_AXI_S2MM"} <= sources
     # every stream, register file and memory port of the DMA is wired
     assert {"dma/S_AXIS_S2MM", "dma/s_axi_lite_aclk", "dma/axi_resetn"} <= set(driven)
-    assert any("control/M01_AXI" in pair and "dma/S_AXI_LITE" in pair for pair in wired)
+    assert ("control/M01_AXI", "dma/S_AXI_LITE") in wired
+    # interrupts: all into the controller, which drives the processor
+    assert ("concat/dout", "intc/intr") in wired
+    assert [pair[0] for pair in wired if pair[1].startswith("concat/")][: 3 + streamed] == [
+        "engine/interrupt", "dma/mm2s_introut", "dma/s2mm_introut", "dma_weights/mm2s_introut",
+    ][: 3 + streamed]  # fmt: skip
+    assert any(pair[0] == "intc/irq" and pair[1].startswith("ps/") for pair in wired)
+    check_addresses(calls, zynq=board.startswith("pynq"), streamed=streamed)
+
+
+def check_addresses(calls: list[list[str]], *, zynq: bool, streamed: bool) -> None:
+    """Explicit and apart, as the driver expects them; what is left is assigned last."""
+    places = [0x43C0_0000, 0x4040_0000, 0x4041_0000, 0x4180_0000] if zynq else range(0xA000_0000, 0xA004_0000, 1 << 16)
+    interfaces = ("engine/s_axi_control", "dma/S_AXI_LITE", "dma_weights/S_AXI_LITE", "intc/s_axi")
+    wanted = {
+        i: (place, 0x1_0000) for i, place in zip(interfaces, places, strict=True) if streamed or "weights" not in i
+    }
+    found = [call[1:] for call in calls if call[0] == "assign_bd_address"]
+    assert found.pop() == []
+    assert all(call[4:6] == ["-target_address_space", "ps/Data"] and call[7] == "-force" for call in found)
+    assert {call[6]: (int(call[1], 16), int(call[3], 16)) for call in found} == wanted

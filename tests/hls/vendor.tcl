@@ -16,7 +16,9 @@ proc get_property {name args} {
 proc get_board_parts {args} {
     return [lindex $args end]
 }
-foreach getter {get_bd_pins get_bd_intf_pins get_bd_cells get_runs get_files} {
+foreach getter {
+    get_bd_pins get_bd_intf_pins get_bd_cells get_bd_addr_spaces get_bd_addr_segs get_runs get_files
+} {
     proc $getter {args} { return [lindex $args end] }
 }
 proc current_project {} { return project }

@@ -1,0 +1,21 @@
+"""Small networks on a small engine, so that one compiled engine serves most tests."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from squeeze_hls.board import load_board
+from squeeze_hls.plan import Plan, PlanOptions, make_plan
+from squeeze_hls.plan.engine import EngineConfig
+from tests.networks import random_network
+
+SEED, OTHER = 7, 9  # 10 and 7 classes; their logits depend on every part of the picture
+
+
+@cache
+def small_plan(seed: int = SEED, *, streamed: bool = False, board: str = "pynq-z2") -> Plan:
+    engine = EngineConfig(
+        pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=() if streamed else (8192, 2048, 512), param_depth=1536,
+        program_depth=512, carry_words=4096,
+    )  # fmt: skip
+    return make_plan(random_network(seed, small=True), load_board(board), PlanOptions(engine=engine))

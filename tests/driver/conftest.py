@@ -1,0 +1,69 @@
+"""Plans, model files and a double of the board for the driver's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squeeze_hls import golden
+from squeeze_hls.board import load_board
+from squeeze_hls.plan import Plan, PlanOptions, make_plan
+from tests.driver.fake_board import FakeBoard
+from tests.networks import random_network
+
+
+def deployed(plan: Plan, name: str = "a network") -> bytes:
+    """The plan's ``model.sqz``."""
+    from squeeze_hls.pipeline import _deploy_model
+
+    return _deploy_model(plan, name)
+
+
+def expected(plan: Plan, images: np.ndarray) -> np.ndarray:
+    """Logits by the golden model, int32 (N, classes)."""
+    output = plan.network.nodes[-1].output
+    return np.stack([golden.run(plan.network, image)[output] for image in images]).astype(np.int32)
+
+
+def random_images(plan: Plan, count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, *plan.network.input_shape), np.uint8)
+
+
+# Of these seeds the logits depend on the picture, which is not so of all.
+@pytest.fixture(scope="session")
+def plan() -> Plan:
+    return make_plan(random_network(11), load_board("pynq-z2"))
+
+
+@pytest.fixture(scope="session")
+def other_plan(plan: Plan) -> Plan:
+    """Another network for the same engine."""
+    return make_plan(random_network(9), load_board("pynq-z2"), PlanOptions(engine=plan.engine))
+
+
+@pytest.fixture(scope="session")
+def streamed_plan() -> Plan:
+    return make_plan(random_network(11), load_board("pynq-z2"), PlanOptions(weights="streamed"))
+
+
+def files(plan: Plan, folder: Path) -> Path:
+    """A folder with a bitstream, as far as the double looks at it, and its model; returns the bitstream."""
+    (folder / "squeeze_engine.bit").touch()
+    (folder / "model.sqz").write_bytes(deployed(plan))
+    return folder / "squeeze_engine.bit"
+
+
+@pytest.fixture
+def board(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> FakeBoard:
+    board = FakeBoard(plan.engine)
+    board.install(monkeypatch)
+    return board
+
+
+@pytest.fixture
+def streamed_board(streamed_plan: Plan, monkeypatch: pytest.MonkeyPatch) -> FakeBoard:
+    board = FakeBoard(streamed_plan.engine, streamed_plan.weights_bin)
+    board.install(monkeypatch)
+    return board

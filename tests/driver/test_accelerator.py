@@ -1,0 +1,413 @@
+"""The driver on a double of PYNQ and the board: order of steps, named errors, and work after each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squeeze_hls import driver
+from squeeze_hls.driver import Accelerator
+from squeeze_hls.plan import Plan
+from tests.driver.conftest import deployed, expected, files, random_images
+from tests.driver.fake_board import FakeBoard
+
+TIMEOUT = 0.05  # seconds of the double's clock
+
+
+@pytest.fixture
+def bitfile(plan: Plan, tmp_path: Path) -> Path:
+    return files(plan, tmp_path)
+
+
+def open_accelerator(bitfile: Path, **more: object) -> Accelerator:
+    return Accelerator(bitfile, timeout=TIMEOUT, **more)  # type: ignore[arg-type]
+
+
+def test_batches_equal_the_golden_model(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    images = random_images(plan, 5)
+    with open_accelerator(bitfile) as accelerator:
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+        np.testing.assert_array_equal(accelerator.run(images[:1]), expected(plan, images[:1]))
+        assert accelerator.run(images[:0]).shape == (0, plan.network.classes)
+        assert accelerator.counters()["frames"] == 6
+        assert accelerator.identity()["engine_id"] == plan.engine.identity
+    assert not board.memory, "buffers were not freed"
+
+
+def test_the_next_image_goes_in_while_the_present_one_computes(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    with open_accelerator(bitfile) as accelerator:
+        board.events.clear()
+        accelerator.run(random_images(plan, 4))
+    assert board.events == ["image", "image", "logits", "image", "logits", "image", "logits", "logits"]
+
+
+def test_classify_prepares_and_names(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    from squeeze_hls import golden, pictures
+
+    picture = pictures.read(pictures.DEFAULT_PICTURE)
+    prepared = pictures.prepare(picture, plan.network.input_shape, plan.network.preprocess)
+    with open_accelerator(bitfile) as accelerator:
+        guesses = accelerator.classify(pictures.DEFAULT_PICTURE, k=3)
+    assert [tuple(guess) for guess in guesses] == golden.top_k(plan.network, expected(plan, prepared[None])[0], 3)
+
+
+def test_streamed_weights(streamed_board: FakeBoard, streamed_plan: Plan, tmp_path: Path) -> None:
+    images = random_images(streamed_plan, 3)
+    with open_accelerator(files(streamed_plan, tmp_path)) as accelerator:
+        streamed_board.events.clear()
+        np.testing.assert_array_equal(accelerator.run(images), expected(streamed_plan, images))
+        words = 1 + -(-9 * streamed_plan.program.header.stream_words // 8)
+        assert streamed_board.events.count(f"weights {words}") == 3
+    assert not streamed_board.memory
+
+
+# --- what is loaded ---
+
+
+def test_what_the_engine_holds_is_not_loaded_again(
+    board: FakeBoard, bitfile: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_accelerator(bitfile) as accelerator:
+        assert board.events == ["program", "weights"]
+        accelerator.load_model(tmp_path / "model.sqz")
+        assert board.events == ["program", "weights"]
+
+
+def test_models_are_exchanged_there_and_back(
+    board: FakeBoard, bitfile: Path, plan: Plan, other_plan: Plan, tmp_path: Path
+) -> None:
+    (tmp_path / "other.sqz").write_bytes(deployed(other_plan))
+    with open_accelerator(bitfile) as accelerator:
+        for path, present in (("other.sqz", other_plan), ("model.sqz", plan), ("other.sqz", other_plan)):
+            accelerator.load_model(tmp_path / path)
+            images = random_images(present, 2)
+            np.testing.assert_array_equal(accelerator.run(images), expected(present, images))
+    assert not board.memory
+
+
+def test_a_model_for_another_engine_is_refused(
+    board: FakeBoard, bitfile: Path, plan: Plan, streamed_plan: Plan, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.sqz").write_bytes(deployed(streamed_plan))
+    images = random_images(plan, 1)
+    with open_accelerator(bitfile) as accelerator:
+        with pytest.raises(driver.WrongModel, match=f"{streamed_plan.engine.id}.*{plan.engine.id}.*--engine"):
+            accelerator.load_model(tmp_path / "wrong.sqz")
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+    with pytest.raises(driver.WrongModel):
+        open_accelerator(bitfile, model=tmp_path / "wrong.sqz")
+    open_accelerator(bitfile).close()
+
+
+def test_a_damaged_model_leaves_the_present_one(board: FakeBoard, bitfile: Path, plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "cut.sqz").write_bytes(deployed(plan)[:-100])
+    images = random_images(plan, 1)
+    with open_accelerator(bitfile) as accelerator:
+        with pytest.raises(driver.BadModel, match="cut.sqz"):
+            accelerator.load_model(tmp_path / "cut.sqz")
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+def test_weights_that_arrive_damaged_leave_the_present_model(
+    board: FakeBoard, bitfile: Path, plan: Plan, other_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from squeeze_hls.driver import accelerator as module
+
+    (tmp_path / "other.sqz").write_bytes(deployed(other_plan))
+    whole = module.weights_packet
+    monkeypatch.setattr(module, "weights_packet", lambda weights, identity: damaged(whole(weights, identity), weights))
+
+    def damaged(packet: np.ndarray, weights: bytes) -> np.ndarray:
+        packet = packet.copy()
+        packet[20] ^= weights == other_plan.weights_bin
+        return packet
+
+    images = random_images(plan, 2)
+    with open_accelerator(bitfile) as accelerator:
+        with pytest.raises(driver.EngineError) as caught:
+            accelerator.load_model(tmp_path / "other.sqz")
+        assert caught.value.code == 6 and "weights checksum" in str(caught.value)
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+# --- what goes wrong, and goes on ---
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_an_error_code_of_the_engine(board: FakeBoard, bitfile: Path, plan: Plan, which: int) -> None:
+    images = random_images(plan, 3)
+    with open_accelerator(bitfile) as accelerator:
+        board.refuse = [0] * which + [10]
+        with pytest.raises(driver.EngineError, match=f"image {which + 1} of 3.*TLAST before the end") as caught:
+            accelerator.run(images)
+        assert caught.value.code == 10
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+        assert board.loads == 1
+
+
+@pytest.mark.parametrize(
+    "fault, channel, text",
+    [
+        ("dma decode error", "dma.sendchannel", "decode error"),
+        ("receive error", "dma.recvchannel", "internal error"),
+        ("short packet", "dma.recvchannel", "bytes came of"),
+    ],
+)
+def test_an_error_of_a_dma(board: FakeBoard, bitfile: Path, plan: Plan, fault: str, channel: str, text: str) -> None:
+    images = random_images(plan, 3)
+    with open_accelerator(bitfile) as accelerator:
+        board.faults.add(fault)
+        with pytest.raises(driver.DmaError, match=text) as caught:
+            accelerator.run(images)
+        assert caught.value.channel == channel
+        board.faults.clear()
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+def test_an_error_of_the_weights_dma(streamed_board: FakeBoard, streamed_plan: Plan, tmp_path: Path) -> None:
+    images = random_images(streamed_plan, 2)
+    with open_accelerator(files(streamed_plan, tmp_path)) as accelerator:
+        streamed_board.faults.add("dma_weights decode error")
+        with pytest.raises(driver.DmaError, match="dma_weights.sendchannel"):
+            accelerator.run(images)
+        streamed_board.faults.clear()
+        assert streamed_board.loads == 2, "packets of weights that are owed cannot be counted"
+        np.testing.assert_array_equal(accelerator.run(images), expected(streamed_plan, images))
+
+
+def test_a_hanging_engine_is_named_and_loaded_anew(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    images = random_images(plan, 2)
+    with open_accelerator(bitfile) as accelerator:
+        board.faults |= {"hang"}
+        with pytest.raises(driver.AcceleratorTimeout) as caught:
+            accelerator.run(images)
+        assert caught.value.what == "image 1 of 2 to be sent (dma.sendchannel)"
+        for part in ("0.05 s", "engine: ap_ctrl 0x0", "dma.sendchannel busy", "dma.recvchannel busy"):
+            assert part in str(caught.value)
+        assert board.loads == 2, "what hangs is loaded anew"
+        with pytest.raises(driver.AcceleratorTimeout):  # and still hangs
+            accelerator.run(images)
+        board.faults.clear()
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+def test_logits_that_nobody_takes(board: FakeBoard, bitfile: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = random_images(plan, 2)
+    with open_accelerator(bitfile) as accelerator:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(board.dma), "receive", lambda *_: False)
+            with pytest.raises(driver.AcceleratorTimeout, match="the engine to compute image 1 of 2"):
+                accelerator.run(images)
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+@pytest.mark.parametrize("beats", [0, 1, 5])
+def test_a_packet_that_was_cut_off(board: FakeBoard, bitfile: Path, plan: Plan, beats: int) -> None:
+    """As after an interrupted cell: the engine has a part of an image, or a start and nothing else."""
+    images = random_images(plan, 2)
+    with open_accelerator(bitfile) as accelerator:
+        hardware = accelerator._open()
+        board.engine.write(0, 1)
+        for word in np.frombuffer(bytes(accelerator._images[0]), "<u8")[:beats].tolist():
+            assert board.engine.accept(word, False)
+        hardware.resynchronize()
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+        assert board.loads == 1
+
+
+def test_an_interrupted_cell(board: FakeBoard, bitfile: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = random_images(plan, 3)
+    with open_accelerator(bitfile) as accelerator:
+        for accesses in (20, 30, 45, 60):
+            left = iter(range(accesses))
+            passing = board.pass_time
+
+            def interrupted() -> None:
+                passing()  # noqa: B023
+                if next(left, None) is None:  # noqa: B023
+                    board.pass_time = passing  # type: ignore[method-assign]  # noqa: B023
+                    raise KeyboardInterrupt
+
+            board.pass_time = interrupted  # type: ignore[method-assign]
+            with pytest.raises(KeyboardInterrupt):
+                for _ in range(100):
+                    accelerator.run(images)
+            np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+@pytest.mark.parametrize("fault", ["no flush", "no invalidate"])
+def test_caches_are_flushed_and_invalidated(board: FakeBoard, bitfile: Path, plan: Plan, fault: str) -> None:
+    """Without either the results are wrong, so that the double does notice."""
+    images = random_images(plan, 2)
+    with open_accelerator(bitfile) as accelerator:
+        accelerator.run(images[::-1])
+        board.faults.add(fault)
+        assert (accelerator.run(images) != expected(plan, images)).any()
+        board.faults.clear()
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+# --- lifetime ---
+
+
+def test_closing_twice_and_use_after_it(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    accelerator = open_accelerator(bitfile)
+    accelerator.close()
+    accelerator.close()
+    assert not board.memory
+    for use in (
+        lambda: accelerator.run(random_images(plan, 1)),
+        lambda: accelerator.load_model(bitfile.parent / "model.sqz"),
+        accelerator.counters,
+        accelerator.__enter__,
+        lambda: asyncio.run(accelerator.run_async(random_images(plan, 1))),
+    ):
+        with pytest.raises(driver.Closed, match="make a new one"):
+            use()
+
+
+def test_freeing_twice_is_harmless(board: FakeBoard, bitfile: Path) -> None:
+    with open_accelerator(bitfile) as accelerator:
+        hardware = accelerator._open()
+        buffer = hardware.allocate(64)
+        hardware.free(buffer)
+        hardware.free(buffer)
+
+
+def test_two_accelerators_on_one_device(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    images = random_images(plan, 1)
+    with open_accelerator(bitfile) as accelerator:
+        with pytest.raises(driver.InUse, match="close"):
+            open_accelerator(bitfile)
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+    open_accelerator(bitfile).close()
+
+
+def test_another_process_holds_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from squeeze_hls.driver import exclusive
+
+    class EmbeddedDevice:
+        tag = "xlnk/0"
+
+    monkeypatch.setattr(exclusive.tempfile, "gettempdir", lambda: str(tmp_path))
+    first = exclusive.Claim(EmbeddedDevice())
+    monkeypatch.setattr(exclusive, "_in_use", set())  # as another process sees it
+    with pytest.raises(driver.InUse, match="another process"):
+        exclusive.Claim(EmbeddedDevice())
+    first.release()
+    first.release()
+    exclusive.Claim(EmbeddedDevice()).release()
+
+
+def test_no_bitstream_board_or_part(
+    board: FakeBoard, bitfile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(driver.AcceleratorError, match="no such bitstream"):
+        Accelerator(tmp_path / "none.bit")
+    board.faults.add("no dma")
+    with pytest.raises(driver.AcceleratorError, match="'dma'"):
+        open_accelerator(bitfile)
+    board.faults.clear()
+    open_accelerator(bitfile).close()  # the claim was given back
+    monkeypatch.setitem(__import__("sys").modules, "pynq", None)
+    with pytest.raises(driver.AcceleratorError, match="PYNQ is not installed"):
+        open_accelerator(bitfile)
+
+
+def test_arrays_that_are_not_prepared(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    with open_accelerator(bitfile) as accelerator:
+        for images in (np.zeros((1, 2, 2, 3), np.uint8), random_images(plan, 1).astype(float), "cat.jpg"):
+            with pytest.raises(driver.NotAnImage):
+                accelerator.run(images)  # type: ignore[arg-type]
+        with pytest.raises(driver.NotAnImage):
+            accelerator.logits("cat.jpg")
+
+
+# --- asynchronous ---
+
+
+@pytest.mark.parametrize("fault", ["", "missing interrupt", "no interrupt pin"])
+def test_asynchronous_inference(board: FakeBoard, bitfile: Path, plan: Plan, fault: str) -> None:
+    """On the interrupt; by polling where there is none, or where it does not come."""
+    images = random_images(plan, 3)
+    board.faults.add(fault)
+    ticks = 0
+
+    async def meanwhile() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    async def infer(accelerator: Accelerator) -> list[np.ndarray]:
+        other = asyncio.ensure_future(meanwhile())
+        try:
+            return await asyncio.gather(*(accelerator.run_async(images[i:]) for i in range(3)))
+        finally:
+            other.cancel()
+
+    with open_accelerator(bitfile) as accelerator:
+        results = asyncio.run(infer(accelerator))
+        assert (accelerator.interrupts_seen > 0) == (fault == "")
+        assert accelerator.interrupts_seen <= 6, "an interrupt was not cleared"
+        assert ticks > 3
+        for i, logits in enumerate(results):
+            np.testing.assert_array_equal(logits, expected(plan, images[i:]))
+        assert not board.engine.registers["gie"] and not board.engine.registers["isr"]
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+def test_synchronous_calls_during_an_asynchronous_one(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    images = random_images(plan, 1)
+
+    async def both(accelerator: Accelerator) -> np.ndarray:
+        task = asyncio.ensure_future(accelerator.run_async(images))
+        await asyncio.sleep(0)
+        with pytest.raises(driver.InUse, match="await it"):
+            accelerator.run(images)
+        return await task
+
+    with open_accelerator(bitfile) as accelerator:
+        np.testing.assert_array_equal(asyncio.run(both(accelerator)), expected(plan, images))
+
+
+def test_closing_during_an_asynchronous_inference(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    async def closed(accelerator: Accelerator) -> None:
+        task = asyncio.ensure_future(accelerator.run_async(random_images(plan, 3)))
+        await asyncio.sleep(0)
+        accelerator.close()
+        with pytest.raises(driver.Closed, match="during an inference"):
+            await task
+        accelerator.close()
+
+    asyncio.run(closed(open_accelerator(bitfile)))
+    assert not board.memory
+    open_accelerator(bitfile).close()
+
+
+def test_a_cancelled_inference(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    images = random_images(plan, 2)
+
+    async def cancelled(accelerator: Accelerator) -> None:
+        task = asyncio.ensure_future(accelerator.run_async(images))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with open_accelerator(bitfile) as accelerator:
+        asyncio.run(cancelled(accelerator))
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
+
+
+def test_an_asynchronous_time_out(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
+    images = random_images(plan, 1)
+    with open_accelerator(bitfile) as accelerator:
+        board.faults.add("hang")
+        with pytest.raises(driver.AcceleratorTimeout, match="the engine to compute image 1 of 1"):
+            asyncio.run(accelerator.run_async(images))
+        board.faults.clear()
+        np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
