@@ -44,6 +44,18 @@ module mac_array #(
         end
     end
 
+    // The pairs of weights that DSP48s multiply, w1 * 2^18 + w0.  All lanes share them, and so the adder stands here: in
+    // each lane Yosys would put it into the pre-adder of one lane's DSP48s, and leave the other lanes without weights.
+    logic [COUT/2-1:0][CIN-1:0][24:0] weight_pairs;
+
+    for (genvar o = 0; o < COUT; o += 2) begin : pairs_of_weights
+        for (genvar i = 0; i < CIN; i++) begin : taps
+            wire logic [5:0] low = weights_skewed[o][i];
+            wire logic [5:0] high = weights_skewed[o+1][i];
+            always_ff @(posedge clk) weight_pairs[o/2][i] <= {{high[5], high} - 7'(low[5]), {12{low[5]}}, low};
+        end
+    end
+
     // Step n of these is n + 1 cycles behind the input.
     logic [LATENCY-2:0] valid, first;
     logic [LATENCY-1:0] last;
@@ -63,8 +75,7 @@ module mac_array #(
             mac_column #(.CIN(CIN)) column (
                 .clk,
                 .act(act_skewed[p]),
-                .weights0(weights_skewed[o]),
-                .weights1(weights_skewed[o+1]),
+                .pairs(weight_pairs[o/2]),
                 .sum_valid(valid[LATENCY-2]),
                 .sum_first(first[LATENCY-2]),
                 .sum0(sums[p][o]),

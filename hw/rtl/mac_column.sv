@@ -1,12 +1,12 @@
 // One pixel and two outputs of the MAC array: a cascade of CIN multipliers and two accumulators.
 //
-// Two weights share a DSP48: (w1 * 2^18 + w0) * a, a unsigned.  The low field of the cascade's sum is exact in 18 signed
+// Two weights share a DSP48, which multiplies their pair w1 * 2^18 + w0 by a, unsigned.  The low field of the cascade's sum is exact in 18 signed
 // bits, since CIN <= 16 products lie in [-32 * 255 * 16, 31 * 255 * 16].  A negative low field has borrowed one
 // from the upper field; its sign bit gives that back as carry-in of the upper accumulator.
 //
 // Contract
-//   act[i] and weights*[i] of one step arrive i cycles after act[0].  Registers of a tap: the pair of weights and the
-//   activation, the product, the sum (all inside a DSP48).  sum_valid and sum_first belong to the step whose act[0]
+//   act[i] of one step arrives i cycles after act[0], pairs[i] a cycle behind act[i].  Registers of a tap: the
+//   activation, the product, the sum (all inside a DSP48, as is a copy of the pair's).  sum_valid and sum_first belong to the step whose act[0]
 //   came CIN + 2 cycles earlier; sum0 and sum1 hold the accumulators one cycle after that and keep while
 //   sum_valid is low.  A step every cycle.  Nothing is reset: sum_first discards the old sums.
 `default_nettype none
@@ -16,29 +16,25 @@ module mac_column #(
 ) (
     input wire logic clk,
     input wire logic [CIN-1:0][7:0] act,
-    input wire logic [CIN-1:0][5:0] weights0,  // of the lower output
-    input wire logic [CIN-1:0][5:0] weights1,
+    input wire logic [CIN-1:0][24:0] pairs,  // registers of mac_array
     input wire logic sum_valid,
     input wire logic sum_first,
     output logic [23:0] sum0,
     output logic [23:0] sum1
 );
     // The widths are those that synthesis maps to one DSP48 a tap, without a LUT.
-    typedef logic signed [24:0] pair_t;
     typedef logic signed [33:0] product_t;
     typedef logic signed [41:0] cascade_t;
 
     cascade_t sums[CIN];
 
     for (genvar i = 0; i < CIN; i++) begin : taps
-        pair_t pair;
         logic [7:0] activation;
         product_t product;
 
         always_ff @(posedge clk) begin
-            pair <= $signed({weights1[i], 18'd0}) + pair_t'($signed(weights0[i]));
             activation <= act[i];
-            product <= pair * $signed({1'b0, activation});
+            product <= $signed(pairs[i]) * $signed({1'b0, activation});
         end
 
         if (i == 0) begin : head
