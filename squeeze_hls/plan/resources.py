@@ -57,8 +57,8 @@ def _lut(engine: EngineConfig) -> int:
     pix, cin, cout = engine.pix, engine.cin, engine.cout
     accumulators = pix * cout
     parts = {
-        # A sum of 24 bits each; activations and weights that wait for the third and later taps of a cascade.
-        "mac_array": 25 * accumulators + (8 * pix + 6 * cout) * (cin - 4),
+        # A sum of 24 bits each; activations and weights that wait for the third and later taps of a cascade; pairs.
+        "mac_array": 25 * accumulators + (8 * pix + 6 * cout) * (cin - 4) + 4 * cin * cout,
         "weight_tile": _lut_ram(2 * engine.tile_words, 6 * cin * cout) + 100,
         "output_stage": 1070 + 47 * accumulators + 42 * cout + 204 * cin + _lut_ram(engine.carry_words, 8 * cin),
         "param_tile": 4 + 33 * cin,

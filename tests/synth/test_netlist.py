@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from squeeze_hls.board import load_board
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.sim.rtl import RtlResult
-from squeeze_hls.synth.netlist import check_netlist, difference
+from squeeze_hls.synth.netlist import check_netlist, difference, sources
+from squeeze_hls.synth.run import synthesize
 from tests.networks import random_network
+from tests.rtl.runner import require, run
 
 ENGINE = EngineConfig(
     pix=2, cin=4, cout=8, act_pieces=(1024, 512), store_pieces=(512,), tile_words=80, param_depth=512,
@@ -40,6 +43,27 @@ def test_netlist_equals_rtl(tmp_path: Path, full: bool) -> None:
     check = check_netlist(chosen, images, tmp_path)
     print(check.detail)
     assert check.status == "passed" and check.name.startswith("netlist"), check.detail
+
+
+MODULES = {
+    "mac_array": {"PIX": 2, "CIN": 4, "COUT": 8},
+    "requantizer": {"CIN": 4},
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_netlists_of_modules_with_dsps(module: str, tmp_path: Path, full: bool) -> None:
+    """The cocotb bench of a module, run on its netlist: sharing lanes is what Yosys once lost weights by."""
+    if module != "mac_array" and not full:
+        pytest.skip("runs with scripts/test --all")
+    require()
+    netlist = tmp_path / "netlist.v"
+    given = {name: str(value) for name, value in MODULES[module].items()}
+    synthesize(module, given, "xc7", tmp_path / "yosys.log", verilog=netlist)
+    run(
+        module, f"bench_{module}", sources=sources(netlist), library=None,
+        environment={"SQUEEZE_HLS_PARAMETERS": json.dumps(MODULES[module])},
+    )  # fmt: skip
 
 
 def result(**values: object) -> RtlResult:
