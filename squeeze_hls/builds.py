@@ -171,22 +171,20 @@ def _parameter(key: str, kind: str, value: Any) -> Any:
 
 def decode_weights(network: IntNetwork, engine: EngineConfig, program: bytes, store: bytes) -> dict[str, np.ndarray]:
     """Weights by the names of ``network``'s convolutions, whose values are not looked at, only their shapes."""
-    records = parse_program(program).layers
+    parsed = parse_program(program)
     layers = lower(network, engine)
-    if len(records) != len(layers):
-        raise InputError(f"the program has {len(records)} layers, the model {len(layers)}; build again")
-    reader = StoreReader(store, engine.chunk)
+    if len(parsed.layers) != len(layers):
+        raise InputError(f"the program has {len(parsed.layers)} layers, the model {len(layers)}; build again")
+    reader = StoreReader(store, engine.chunk, parsed.tables)
     weights = {}
-    for record, layer in zip(records, layers, strict=True):
-        word = record.weights
-        tiles: dict[str, list[np.ndarray]] = {half.conv.name: [] for half in layer.halves}
-        for group in range(layer.groups):
-            present = [half for half in layer.halves if group < half.groups]
-            decoded, word = reader.tile(word, [half.tiles.shape[1:] for half in present])
-            for half, tile in zip(present, decoded, strict=True):
-                tiles[half.conv.name].append(tile)
-        for half in layer.halves:
-            weights[half.conv.name] = _from_tiles(np.stack(tiles[half.conv.name]), half, layer)
+    for record, layer in zip(parsed.layers, layers, strict=True):
+        halves = dict(zip("ab", layer.halves, strict=False))
+        groups = range(layer.groups)
+        shapes = [{n: half.tiles.shape[1:] for n, half in halves.items() if g < half.groups} for g in groups]
+        tiles = reader.layer(record, shapes)
+        for name, half in halves.items():
+            stacked = np.stack([tile[name] for tile in tiles if name in tile])
+            weights[half.conv.name] = _from_tiles(stacked, half, layer)
     return {conv.name: weights[conv.name] for conv in network.convs}
 
 

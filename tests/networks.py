@@ -19,12 +19,18 @@ def int_conv(
     pads: Pads | None = None,
     density: float = 1.0,
     style: str = "uniform",
+    scale: float = 2.0,
     wide: bool = False,
 ) -> IntConv:
-    """A convolution with random integers whose outputs use their whole range; `shape` is (O, kh, kw, I)."""
+    """A convolution with random integers whose outputs use their whole range; `shape` is (O, kh, kw, I).
+
+    ``scale`` is that of Laplacian weights, the style "laplace".
+    """
     pads = pads or Pads()
     fan_in = int(np.prod(shape[1:]))
     weight = rng.integers(-32, 32, shape)
+    if style == "laplace":
+        weight = np.clip(np.rint(rng.laplace(0, scale, shape)), -32, 31).astype(int)
     if style == "extreme":
         weight = rng.choice([-32, 31], shape)
     if style == "zero":

@@ -14,7 +14,7 @@ package squeeze_pkg;
     localparam logic [7:0] PACKET_IMAGE = 8'd1;
     localparam logic [7:0] PACKET_WEIGHTS = 8'd2;
     localparam logic [7:0] PACKET_PROGRAM = 8'd3;
-    localparam logic [15:0] FORMAT_VERSION = 16'd1;
+    localparam logic [15:0] FORMAT_VERSION = 16'd2;
 
     // Cycles from an operand to the output that depends on it.  Where one of the modules changes, so does its line.
     localparam int REQUANT_LATENCY = 6;  // requantizer: in_valid to out_valid
@@ -35,9 +35,10 @@ package squeeze_pkg;
     } packet_t;
 
     localparam int HEADER_WORDS = 6;
-    localparam int HEADER_BITS = 352;
+    localparam int HEADER_BITS = 360;
     typedef struct packed {
-        logic [31:0] reserved0;
+        logic [23:0] reserved0;
+        logic [7:0] tables;  // tables of the entropy code
         logic [15:0] classes;  // logits
         logic [7:0] pad_blue;  // pixel value outside the image
         logic [7:0] pad_green;  // pixel value outside the image
@@ -65,9 +66,12 @@ package squeeze_pkg;
     } header_t;
 
     localparam int LAYER_WORDS = 6;
-    localparam int LAYER_BITS = 342;
+    localparam int LAYER_BITS = 349;
     typedef struct packed {
-        logic [41:0] reserved4;
+        logic [34:0] reserved4;
+        logic [2:0] table_b;  // table of half B
+        logic [2:0] table_a;  // table of half A
+        logic [0:0] entropy;  // its weights are entropy-coded
         logic [15:0] border;  // border pixels whose value is that of the bias alone
         logic [5:0] shift_b;  // S_layer of half B
         logic [1:0] reserved3;
@@ -148,6 +152,16 @@ package squeeze_pkg;
         logic [15:0] multiplier;  // M - 2**16
         logic [23:0] bias;  // two's complement
     } param_t;
+
+    localparam int ENTRY_WORDS = 1;
+    localparam int ENTRY_BITS = 18;
+    typedef struct packed {
+        logic [45:0] reserved0;
+        logic [5:0] value;  // weight, or its least magnitude where there are extra bits
+        logic [2:0] extra;  // bits that complete the weight: sign, then magnitude - value
+        logic [5:0] base;  // next state, less these bits
+        logic [2:0] bits;  // bits read for the next state
+    } entry_t;
     /* verilator lint_on UNUSEDPARAM */
 endpackage
 

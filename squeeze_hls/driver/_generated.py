@@ -5,7 +5,7 @@ PACKET_MAGIC = 165
 IMAGE = 1
 WEIGHTS = 2
 PROGRAM = 3
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # Offsets in bytes.
 REGISTERS = {
@@ -83,6 +83,7 @@ FIELDS = {
         "pad_green": (5, 0, 8),
         "pad_blue": (5, 8, 8),
         "classes": (5, 16, 16),
+        "tables": (5, 32, 8),
     },
     "layer": {
         "gather": (0, 0, 1),
@@ -121,6 +122,9 @@ FIELDS = {
         "shift_a": (4, 56, 6),
         "shift_b": (5, 0, 6),
         "border": (5, 6, 16),
+        "entropy": (5, 22, 1),
+        "table_a": (5, 23, 3),
+        "table_b": (5, 26, 3),
     },
     "buffer": {
         "base": (0, 0, 17),

@@ -14,6 +14,7 @@ from squeeze_hls.emit.vivado import block_design
 from squeeze_hls.paths import RTL_SOURCES
 from squeeze_hls.plan import fields
 from squeeze_hls.plan.engine import STORE_WORD_BITS, EngineConfig, power_of_two_pieces
+from squeeze_hls.plan.entropy import STATES
 from squeeze_hls.plan.planner import Plan
 from squeeze_hls.plan.program import program_crc
 
@@ -47,6 +48,7 @@ def parameters(engine: EngineConfig) -> dict[str, str]:
         "BUFFER_DEPTH": str(engine.buffer_depth),
         "CARRY_WORDS": str(engine.carry_words),
         "KERNEL_MAX": str(engine.kernel_max),
+        "TABLES": str(engine.tables),
         "ENGINE_ID": f"32'd{engine.identity}",
     }
 
@@ -88,6 +90,8 @@ def contents(plan: Plan) -> dict[str, bytes]:
     low = (1 << _REQUANTIZE_BITS) - 1
     params = [word & low for word in sections["params"]]
     files |= _split("params", params, power_of_two_pieces(plan.engine.param_depth, 2), _REQUANTIZE_BITS)
+    if plan.engine.tables:
+        files["tables"] = _lines(sections["tables"], _struct(fields.ENTRY).bits)
     if store_loaded(plan.engine):
         data = plan.weights_bin
         store = [int.from_bytes(data[at : at + _STORE_BYTES], "little") for at in range(0, len(data), _STORE_BYTES)]
@@ -120,11 +124,11 @@ def _sections(plan: Plan) -> dict[str, list[int]]:
     words = np.frombuffer(plan.program_bin, "<u8").tolist()
     header = fields.HEADER.unpack(words)
     sections, position = {}, fields.HEADER.words
-    for name, record in (
-        ("layers", fields.LAYER), ("buffers", fields.BUFFER), ("instructions", fields.INSTRUCTION),
-        ("params", fields.PARAM),
+    for name, length in (
+        ("layers", fields.LAYER.words), ("buffers", fields.BUFFER.words), ("instructions", fields.INSTRUCTION.words),
+        ("params", fields.PARAM.words), ("tables", fields.ENTRY.words * STATES),
     ):  # fmt: skip
-        end = position + record.words * header[name]
+        end = position + length * header[name]
         sections[name] = words[position:end]
         position = end
     return sections

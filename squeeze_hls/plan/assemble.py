@@ -17,7 +17,7 @@ from squeeze_hls.plan.layers import Layer, gather_words, padded_params
 from squeeze_hls.plan.memory import MemoryMap
 from squeeze_hls.plan.program import Program, Row
 from squeeze_hls.plan.schedule import Choice, Stage, conv_rows, image_rows, split_rows
-from squeeze_hls.plan.store import WORD_BYTES, encode_tile
+from squeeze_hls.plan.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,38 +33,6 @@ class Band:
     image_rows: tuple[int, int] | None = None  # padded image rows read (first layer)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Store:
-    """The encoded weights."""
-
-    data: bytes
-    starts: tuple[int, ...]  # first word of each layer
-    tile_words: tuple[tuple[int, ...], ...]  # store words of each layer's tiles
-
-    @property
-    def words(self) -> int:
-        return len(self.data) // WORD_BYTES
-
-    def layer_slice(self, layer: int) -> bytes:
-        """The words of one layer, as they are streamed for each of its instructions."""
-        first = self.starts[layer]
-        return self.data[first * WORD_BYTES : (first + sum(self.tile_words[layer])) * WORD_BYTES]
-
-
-def build_store(layers: Sequence[Layer], engine: EngineConfig) -> Store:
-    """Encode every tile of every layer, one after the other."""
-    data, starts, counts = bytearray(), [], []
-    for layer in layers:
-        starts.append(len(data) // WORD_BYTES)
-        tiles = []
-        for group in range(layer.groups):
-            tile = encode_tile([h.tiles[group] for h in layer.halves if group < h.groups], engine.chunk)
-            tiles.append(len(tile) // WORD_BYTES)
-            data += tile
-        counts.append(tuple(tiles))
-    return Store(data=bytes(data), starts=tuple(starts), tile_words=tuple(counts))
-
-
 def assemble(
     network: IntNetwork,
     stages: Sequence[Stage],
@@ -78,7 +46,7 @@ def assemble(
     params, first_params = _params(layers, engine)
     sources = _source_depths(stages, memory)
     records = tuple(
-        _layer_record(layer, store.starts[i], first_params[i], sources[i], engine) for i, layer in enumerate(layers)
+        _layer_record(layer, store, i, first_params[i], sources[i], engine) for i, layer in enumerate(layers)
     )
     instructions: list[Row] = []
     bands: list[Band] = []
@@ -95,9 +63,14 @@ def assemble(
     header.layers, header.buffers = len(records), len(buffers)
     header.instructions, header.params = len(instructions), len(params)
     if engine.streamed:
-        header.stream_words = sum(sum(store.tile_words[band.layer]) for band in bands)
+        header.stream_words = sum(store.layer_words[band.layer] for band in bands)
     program = Program(
-        header=header, layers=records, buffers=buffers, instructions=tuple(instructions), params=np.array(params)
+        header=header,
+        layers=records,
+        buffers=buffers,
+        instructions=tuple(instructions),
+        params=np.array(params),
+        tables=store.tables,
     )
     grant_credits(program, bands, engine)
     return program, tuple(bands)
@@ -128,7 +101,7 @@ def _source_depths(stages: Sequence[Stage], memory: MemoryMap) -> list[int]:
     return depths
 
 
-def _layer_record(layer: Layer, weights: int, params: list[int], depth: int, engine: EngineConfig) -> Row:
+def _layer_record(layer: Layer, store: Store, number: int, params: list[int], depth: int, engine: EngineConfig) -> Row:
     """The record of a layer whose source ring is `depth` words deep."""
     pix, conv = engine.pix, layer.a.conv
     height, width = layer.conv_shape[:2]
@@ -145,6 +118,7 @@ def _layer_record(layer: Layer, weights: int, params: list[int], depth: int, eng
     pool = layer.pool
     pooled_width = pooled(width, pool.kernel, pool.ceil) if pool else 0
     a, b = layer.a, layer.b
+    codes = store.codes[number]
     return Row(
         gather=int(layer.gather),
         half_a=1,
@@ -176,12 +150,15 @@ def _layer_record(layer: Layer, weights: int, params: list[int], depth: int, eng
         offset_b=b.offset if b else 0,
         carry=0,
         carry_half=pooled_width * (engine.cout // engine.cin),
-        weights=weights,
+        weights=store.starts[number],
         params_a=params[0],
         params_b=params[1] if b else 0,
         shift_a=int(a.conv.shift.max()),
         shift_b=int(b.conv.shift.max()) if b else 0,
         border=layer.border,
+        entropy=int(bool(codes)),
+        table_a=codes[0] if codes else 0,
+        table_b=codes[-1] if codes else 0,
     )
 
 
@@ -304,4 +281,5 @@ def _header(
         pad_green=pad_green,
         pad_blue=pad_blue,
         classes=network.classes,
+        tables=len(store.tables),
     )

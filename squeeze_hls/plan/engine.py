@@ -38,10 +38,13 @@ class EngineConfig:
     buffer_depth: int = 32
     carry_words: int = 1024  # activation words of pooling carry rows
     kernel_max: int = 7  # largest kernel of the first convolution
+    tables: int = 0  # of the entropy code; 0: no decoder
 
     def __post_init__(self) -> None:
         if self.cin not in (4, 8, 16) or self.cout % self.cin or not 1 <= self.pix <= 7:
             raise ValueError(f"array {self.pix} x {self.cin} x {self.cout} is not supported")
+        if self.tables not in (0, 1, 2, 4, 8) or (self.tables and self.streamed):
+            raise ValueError(f"{self.tables} tables of the entropy code are not supported; streamed weights have none")
 
     @property
     def act_depth(self) -> int:

@@ -25,7 +25,7 @@ WEIGHTS = 1 << WEIGHT_BITS  # values are counted in two's complement: -1 is 63
 
 @dataclass(frozen=True)
 class Class:
-    """Weights that share the entries of a table: `value`, or +-(value + x) for x of `extra` - 1 bits."""
+    """Weights that share the entries of a table: `value`, or +-(value + x) below 32 for x of `extra` - 1 bits."""
 
     value: int
     extra: int = 0
@@ -35,7 +35,7 @@ class Class:
         """Its weights in two's complement, each with its extra bits: sign, then x, which begins at bit 1."""
         if not self.extra:
             return ((self.value % WEIGHTS, 0),)
-        span = range(1 << self.extra)
+        span = [bits for bits in range(1 << self.extra) if self.value + (bits >> 1) < WEIGHTS // 2]
         return tuple(((-1 if bits & 1 else 1) * (self.value + (bits >> 1)) % WEIGHTS, bits) for bits in span)
 
 
@@ -136,8 +136,8 @@ def _string(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return spread[np.arange(LANE_BITS) < lengths[:, None]].astype(np.uint8)
 
 
-def decode(bits: np.ndarray, choice: np.ndarray, lanes: int, tables: Sequence[Table]) -> tuple[np.ndarray, int] | None:
-    """int8 (n, lanes) and the number of bits taken; `bits` begins with the layer and may go on behind it.
+def decode(bits: np.ndarray, choice: np.ndarray, lanes: int, tables: Sequence[Table]) -> np.ndarray | None:
+    """int8 (n, lanes); `bits` begins with the layer and may go on behind it.
 
     None where the bits end early or a chunk takes more than CHUNK_BITS.
     """
@@ -146,6 +146,7 @@ def decode(bits: np.ndarray, choice: np.ndarray, lanes: int, tables: Sequence[Ta
     if head > bits.size:
         return None
     states = bits[:head].reshape(SETS, lanes, STATE_BITS).astype(np.int64) @ (1 << np.arange(STATE_BITS))
+    bits = bits[: head + count * CHUNK_BITS]
     padded = np.concatenate([bits, np.zeros(LANE_BITS, np.uint8)])
     windows = np.zeros(bits.size + 1, np.int64)  # the LANE_BITS bits at each place
     for bit in range(LANE_BITS):
@@ -169,5 +170,5 @@ def decode(bits: np.ndarray, choice: np.ndarray, lanes: int, tables: Sequence[Ta
         position += int(ends[-1, -1])
     index = choice[:, None], passed
     extra_bits = read >> own[index] & (1 << extra[index]) - 1
-    weights = np.stack([t.weights for t in tables])[*index, extra_bits]
-    return weights, position
+    weights: np.ndarray = np.stack([t.weights for t in tables])[*index, extra_bits]
+    return weights

@@ -18,7 +18,7 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.plan import addresses
 from squeeze_hls.plan.credits import gathered_cells
 from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.program import Row, check_capacity, half_depth, parse_program
+from squeeze_hls.plan.program import Row, check_capacity, half_depth, parse_program, tile_halves
 from squeeze_hls.plan.store import StoreReader
 
 if TYPE_CHECKING:
@@ -137,18 +137,14 @@ class Executor:
 
     def _expand(self, weights: bytes) -> list[dict[str, np.ndarray]]:
         """Per layer and half the weights as a matrix (K, groups * COUT) in tile order, decoded from the store."""
-        reader = StoreReader(weights, self.engine.chunk)
+        reader = StoreReader(weights, self.engine.chunk, self.program.tables)
+        array = (self.engine.cout, self.engine.cin)
         layers = []
         for layer in self.program.layers:
-            word = layer.weights
-            tiles: dict[str, list[np.ndarray]] = {h: [] for h in self.program.halves(layer)}
-            for group in range(self.program.groups(layer)):
-                present = [h for h in tiles if group < getattr(layer, f"groups_{h}")]
-                shapes = [(half_depth(layer, h), self.engine.cout, self.engine.cin) for h in present]
-                decoded, word = reader.tile(word, shapes)
-                for half, tile in zip(present, decoded, strict=True):
-                    tiles[half].append(tile)
-            layers.append({h: _matrix(tiles[h]) for h in tiles})
+            groups = range(self.program.groups(layer))
+            shapes = [{h: (half_depth(layer, h), *array) for h in tile_halves(layer, group)} for group in groups]
+            tiles = reader.layer(layer, shapes)
+            layers.append({h: _matrix([tile[h] for tile in tiles if h in tile]) for h in self.program.halves(layer)})
         return layers
 
     # --- one half: products and requantization ---

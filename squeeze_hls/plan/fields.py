@@ -105,9 +105,10 @@ HEADER = _record(
         ("pad_green", 8, "pixel value outside the image"),
         ("pad_blue", 8, "pixel value outside the image"),
         ("classes", 16, "logits"),
+        ("tables", 8, "tables of the entropy code"),
     ),
 )
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # What all bands of one layer share.
 LAYER = _record(
@@ -149,6 +150,9 @@ LAYER = _record(
         ("shift_a", 6, "S_layer of half A"),
         ("shift_b", 6, "S_layer of half B"),
         ("border", 16, "border pixels whose value is that of the bias alone"),
+        ("entropy", 1, "its weights are entropy-coded"),
+        ("table_a", 3, "table of half A"),
+        ("table_b", 3, "table of half B"),
     ),
 )
 
@@ -192,4 +196,15 @@ PARAM = _record(
         ("offset", 4, "S = S_layer - offset"),
     ),
 )
-RECORDS = (PACKET, HEADER, LAYER, BUFFER, INSTRUCTION, PARAM)
+
+# What a table of the entropy code says about one state.
+ENTRY = _record(
+    "entry",
+    (
+        ("bits", 3, "bits read for the next state"),
+        ("base", 6, "next state, less these bits"),
+        ("extra", 3, "bits that complete the weight: sign, then magnitude - value"),
+        ("value", 6, "weight, or its least magnitude where there are extra bits"),
+    ),
+)
+RECORDS = (PACKET, HEADER, LAYER, BUFFER, INSTRUCTION, PARAM, ENTRY)

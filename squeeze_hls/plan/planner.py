@@ -9,7 +9,7 @@ from squeeze_hls.board import Board
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.ir import IntNetwork, verify_int_network
 from squeeze_hls.plan.addresses import pooled
-from squeeze_hls.plan.assemble import Band, Store, assemble, build_store
+from squeeze_hls.plan.assemble import Band, assemble
 from squeeze_hls.plan.checks import check_program, set_waits
 from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.hazards import prove
@@ -19,9 +19,11 @@ from squeeze_hls.plan.program import Program, check_capacity, pack_program
 from squeeze_hls.plan.resources import Resources, resources, store_blocks
 from squeeze_hls.plan.schedule import Choice, Stage, cut_into_stages
 from squeeze_hls.plan.search import Fit, all_choices, search
+from squeeze_hls.plan.store import Store, build_store
 from squeeze_hls.plan.timing import Timing, predict
 
 MAX_TILE_WORDS = 256
+TABLES = 4  # of the entropy code; more save little (docs/entropy.md)
 WORTHWHILE = 1.002  # a smaller activation memory is taken when it costs less than this factor in cycles
 
 
@@ -100,19 +102,15 @@ def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = N
         raise InputError(f"weights: '{options.weights}' is none of auto, resident, streamed")
     clock = options.clock_mhz or board.clock_mhz
     if options.engine is not None:
-        return _finish(network, board, clock, options.engine, *_lowered(network, options.engine))
+        layers = lower(network, options.engine)
+        return _finish(network, board, clock, options.engine, layers, build_store(layers, options.engine))
     bare = EngineConfig(
         pix=board.pix, cin=board.cin, cout=board.cout, act_pieces=(BRAM_WORDS,), tile_words=MAX_TILE_WORDS
     )
-    layers, store = _lowered(network, bare)
+    layers = lower(network, bare)
     sized = _size_tables(bare, layers)
-    engine, fit = _size_memories(sized, layers, store, board, options.weights)
+    engine, fit, store = _size_memories(sized, layers, board, options.weights)
     return _finish(network, board, clock, engine, layers, store, fit)
-
-
-def _lowered(network: IntNetwork, engine: EngineConfig) -> tuple[tuple[Layer, ...], Store]:
-    layers = lower(network, engine)
-    return layers, build_store(layers, engine)
 
 
 def _power_of_two(value: int, smallest: int) -> int:
@@ -140,23 +138,30 @@ def _carry_words(layer: Layer, engine: EngineConfig) -> int:
 
 
 def _size_memories(
-    engine: EngineConfig, layers: tuple[Layer, ...], store: Store, board: Board, weights: str
-) -> tuple[EngineConfig, Fit]:
+    engine: EngineConfig, layers: tuple[Layer, ...], board: Board, weights: str
+) -> tuple[EngineConfig, Fit, Store]:
     """Give the weights their store, and the activations what is left, as little of it as costs no speed."""
     if weights != "streamed":
-        resident = _with_store(engine, store, board)
+        resident, store = _with_store(engine, layers, board)
         try:
-            return _size_activations(resident, layers, board)
+            return *_size_activations(resident, layers, board), store
         except DoesNotFitError as error:
             if weights == "resident":
                 raise DoesNotFitError(_resident_refusal(resident, store, board, error)) from None
-    return _size_activations(engine, layers, board)
+    return *_size_activations(engine, layers, board), build_store(layers, engine)
 
 
-def _with_store(engine: EngineConfig, store: Store, board: Board) -> EngineConfig:
+def _with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Store]:
+    """The engine with a store, and with a decoder of the entropy code where it is used and the board has the LUTs."""
+    plain = replace(engine, store_pieces=(BRAM_WORDS,))
+    coded = replace(plain, tables=TABLES)
+    if resources(coded).lut <= board.available_lut and (store := build_store(layers, coded)).tables:
+        engine = coded
+    else:
+        engine, store = plain, build_store(layers, plain)
     if store.words <= board.available_uram * URAM_WORDS:
-        return replace(engine, store_pieces=power_of_two_pieces(store.words, URAM_WORDS), store_uram=True)
-    return replace(engine, store_pieces=power_of_two_pieces(store.words, BRAM_WORDS))
+        return replace(engine, store_pieces=power_of_two_pieces(store.words, URAM_WORDS), store_uram=True), store
+    return replace(engine, store_pieces=power_of_two_pieces(store.words, BRAM_WORDS)), store
 
 
 def _size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Fit]:

@@ -11,7 +11,8 @@ import numpy as np
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.plan import fields
 from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.fields import BUFFER, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM, Record
+from squeeze_hls.plan.entropy import STATES, Table
+from squeeze_hls.plan.fields import BUFFER, ENTRY, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM, Record
 
 Row = SimpleNamespace  # one record: its fields as attributes
 
@@ -25,6 +26,7 @@ class Program:
     buffers: tuple[Row, ...]
     instructions: tuple[Row, ...]
     params: np.ndarray  # int64 (n, 3): bias, M, offset of S
+    tables: tuple[Table, ...] = ()  # of the entropy code
 
     def halves(self, layer: Row) -> tuple[str, ...]:
         """'a', 'b' or both."""
@@ -53,6 +55,10 @@ def pack_program(program: Program) -> bytes:
     bias = program.params[:, 0] & (1 << 24) - 1
     for b, m, offset in zip(bias.tolist(), program.params[:, 1].tolist(), program.params[:, 2].tolist(), strict=True):
         words += PARAM.pack({"bias": b, "multiplier": m - (1 << 16), "offset": offset})
+    for table in program.tables:
+        columns = {f.name: getattr(table, f.name).tolist() for f in ENTRY.fields}
+        for state in range(STATES):
+            words += ENTRY.pack({name: column[state] for name, column in columns.items()})
     payload = np.array(words, "<u8").tobytes()
     return payload + zlib.crc32(payload).to_bytes(8, "little")
 
@@ -83,6 +89,7 @@ def parse_program(data: bytes) -> Program:
         (BUFFER, header.buffers),
         (INSTRUCTION, header.instructions),
         (PARAM, header.params),
+        (ENTRY, header.tables * STATES),
     ):
         end = position + record.words * count
         if end > len(words):
@@ -92,9 +99,21 @@ def parse_program(data: bytes) -> Program:
         )
         position = end
     params = np.array([[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in tables[3]], np.int64)
+    codes = tuple(_table(tables[4][first : first + STATES]) for first in range(0, len(tables[4]), STATES))
+    if any(layer.entropy and max(layer.table_a, layer.table_b) >= len(codes) for layer in tables[0]):
+        raise InputError("a layer is coded by a table that the program does not have; build it again")
     return Program(
-        header=header, layers=tables[0], buffers=tables[1], instructions=tables[2], params=params.reshape(-1, 3)
+        header=header,
+        layers=tables[0],
+        buffers=tables[1],
+        instructions=tables[2],
+        params=params.reshape(-1, 3),
+        tables=codes,
     )
+
+
+def _table(rows: tuple[Row, ...]) -> Table:
+    return Table(**{f.name: np.array([getattr(row, f.name) for row in rows]) for f in ENTRY.fields})
 
 
 def _signed24(value: int) -> int:
@@ -108,6 +127,7 @@ def check_capacity(program: Program, engine: EngineConfig) -> None:
         ("layer records", len(program.layers), engine.layer_depth),
         ("buffer records", len(program.buffers), engine.buffer_depth),
         ("requantization records", len(program.params), engine.param_depth),
+        ("tables of the entropy code", len(program.tables), engine.tables),
         ("weight store words", program.header.store_words, engine.store_words or 1 << 24),
         ("activation words a bank", max(b.base + b.depth for b in program.buffers), engine.act_depth),
     ):

@@ -66,6 +66,7 @@ def _lut(engine: EngineConfig) -> int:
         "operand_stage": 8 * pix * cin * (0 if pix == 1 else 1 if pix <= 3 else 3),
         "activations": pix * (8 * cin + 20 + _piece_mux(engine.act_pieces, 8 * cin)),  # two writers to choose from
         "expander": 770 + 80 * engine.chunk,
+        "entropy_decoder": _entropy_lut(engine.tables, engine.chunk),
         "weights": 700 if engine.streamed else 0 if engine.store_uram else _piece_mux(engine.store_pieces, 72),
         "loader": 1100,
         "receiver": 1700,
@@ -88,6 +89,7 @@ def _ff(engine: EngineConfig) -> int:
         "operand_stage": 8 * pix * cin + 3,
         "activations": pix * (8 * cin + 2),
         "expander": 730 + 32 * engine.chunk,
+        "entropy_decoder": (100 + 60 * engine.chunk) if engine.tables else 0,
         "weights": 250 if engine.streamed else 78,
         "loader": 800 + 8 * cin,
         "receiver": 1280,
@@ -97,6 +99,11 @@ def _ff(engine: EngineConfig) -> int:
         "top": -950,  # fields of records that one module keeps and no other asks for
     }
     return sum(parts.values())
+
+
+def _entropy_lut(tables: int, lanes: int) -> int:
+    """LUTs of the entropy code's decoder: in each lane the tables, 64 entries of 18 bits each, and the rest of it."""
+    return 200 + lanes * (_lut_ram(64 * tables, 18) + 100) if tables else 0
 
 
 def _lut_ram(depth: int, bits: int) -> int:

@@ -1,23 +1,117 @@
-"""The weight store: tiles as one bit string each, dense or bitmap, whichever is shorter (docs/program.md)."""
+"""The weight store: each layer as tiles, dense or bitmap, or entropy-coded, whichever is shorter (docs/program.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from types import SimpleNamespace
 
 import numpy as np
 
 from squeeze_hls.arith import WEIGHT_BITS
 from squeeze_hls.errors import InputError
-from squeeze_hls.plan.engine import STORE_WORD_BITS
+from squeeze_hls.plan import entropy
+from squeeze_hls.plan.engine import STORE_WORD_BITS, EngineConfig
+from squeeze_hls.plan.entropy import Table
+from squeeze_hls.plan.entropy_fit import fit_tables, histogram
+from squeeze_hls.plan.layers import Layer
 
 TAG_BITS = 2
 DENSE, BITMAP = 0, 1
 WORD_BYTES = STORE_WORD_BITS // 8
+Shape = tuple[int, int, int]  # of half a tile: K words, COUT, CIN
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Store:
+    """The encoded weights."""
+
+    data: bytes
+    starts: tuple[int, ...]  # first word of each layer
+    layer_words: tuple[int, ...]
+    codes: tuple[tuple[int, ...], ...]  # of each layer the tables of its halves; none: its tiles are dense or bitmaps
+    tables: tuple[Table, ...]  # of the entropy code, as many as are used
+
+    @property
+    def words(self) -> int:
+        return len(self.data) // WORD_BYTES
+
+    def layer_slice(self, layer: int) -> bytes:
+        """The words of one layer, as they are streamed for each of its instructions."""
+        first = self.starts[layer]
+        return self.data[first * WORD_BYTES : (first + self.layer_words[layer]) * WORD_BYTES]
+
+
+def build_store(layers: Sequence[Layer], engine: EngineConfig) -> Store:
+    """Encode every layer in the shortest way that the engine decodes, one after the other."""
+    tagged = [_tagged(layer, engine.chunk) for layer in layers]
+    tables, choice = _choose_tables(layers, engine) if engine.tables else ([], [()] * len(layers))
+    blobs, codes = [], []
+    for layer, tiles, code in zip(layers, tagged, choice, strict=True):
+        blob = _entropy_coded(layer, code, tables, engine.chunk) if code else None
+        shorter = blob is not None and len(blob) < len(tiles)
+        blobs.append(blob if blob is not None and shorter else tiles)
+        codes.append(code if shorter else ())
+    lengths = [len(blob) // WORD_BYTES for blob in blobs]
+    used = sorted({table for code in codes for table in code})
+    return Store(
+        data=b"".join(blobs),
+        starts=tuple(accumulate(lengths[:-1], initial=0)),
+        layer_words=tuple(lengths),
+        codes=tuple(tuple(used.index(table) for table in code) for code in codes),
+        tables=tuple(tables[table] for table in used),
+    )
+
+
+def _choose_tables(layers: Sequence[Layer], engine: EngineConfig) -> tuple[list[Table], list[tuple[int, ...]]]:
+    """Tables of the entropy code, and of each layer those of its halves; no chunk comes out too long."""
+    histograms = np.stack([histogram(half.tiles) for layer in layers for half in layer.halves])
+    limits = [entropy.LANE_BITS] * engine.tables
+    while True:
+        tables, chosen = fit_tables(histograms, limits)
+        each = iter(chosen)
+        choice = [tuple(next(each) for _ in layer.halves) for layer in layers]
+        safe = {i for i, limit in enumerate(limits) if limit * engine.chunk <= entropy.CHUNK_BITS}
+        long = {
+            table
+            for layer, code in zip(layers, choice, strict=True)
+            if not safe.issuperset(code) and _entropy_coded(layer, code, tables, engine.chunk) is None
+            for table in code
+        }
+        if not long - safe:
+            return tables, choice
+        limits = [limit - (i in long - safe) for i, limit in enumerate(limits)]
+
+
+def _tagged(layer: Layer, chunk: int) -> bytes:
+    return b"".join(
+        encode_tile([half.tiles[group] for half in layer.halves if group < half.groups], chunk)
+        for group in range(layer.groups)
+    )
+
+
+def _entropy_coded(layer: Layer, code: Sequence[int], tables: Sequence[Table], chunk: int) -> bytes | None:
+    """A layer whose halves are coded by these tables; None where a chunk would be too long."""
+    parts = [
+        (half.tiles[group].reshape(-1, chunk), table)
+        for group in range(layer.groups)
+        for half, table in zip(layer.halves, code, strict=True)
+        if group < half.groups
+    ]
+    index = np.repeat([table for _, table in parts], [len(chunks) for chunks, _ in parts])
+    bits = entropy.encode(np.concatenate([chunks for chunks, _ in parts]), index, tables)
+    return None if bits is None else _words(bits)
 
 
 def encode_tile(halves: Sequence[np.ndarray], chunk: int) -> bytes:
     """Encode the halves of one tile, each int8 (K words, COUT, CIN), to whole 72-bit words."""
     bits = np.concatenate([_encode_half(half.reshape(-1, chunk)) for half in halves])
+    return _words(bits)
+
+
+def _words(bits: np.ndarray) -> bytes:
+    """Bits (u8 of 0 or 1) as whole words."""
     padded = np.zeros(-(-bits.size // STORE_WORD_BITS) * STORE_WORD_BITS, np.uint8)
     padded[: bits.size] = bits
     return np.packbits(padded, bitorder="little").tobytes()
@@ -41,19 +135,43 @@ def _tag(encoding: int) -> np.ndarray:
 
 
 class StoreReader:
-    """Reads tiles strictly forward, as the expander does.
+    """Reads tiles strictly forward, as the expander does; ``tables`` are those of the program.
 
-    Raises InputError where the store ends early or holds an unknown encoding.
+    Raises InputError where the store ends early or holds what no encoder writes.
     """
 
-    def __init__(self, store: bytes, chunk: int) -> None:
+    def __init__(self, store: bytes, chunk: int, tables: Sequence[Table] = ()) -> None:
+        self._tables = tables
         self._bits = np.unpackbits(np.frombuffer(store, np.uint8), bitorder="little")
         self._chunk = chunk
         weights = 1 << np.arange(chunk)
         spread = np.arange(1 << chunk)
         self._popcount = ((spread[:, None] & weights) > 0).sum(axis=1)
 
-    def tile(self, word: int, shapes: Sequence[tuple[int, int, int]]) -> tuple[list[np.ndarray], int]:
+    def layer(self, record: SimpleNamespace, tiles: Sequence[Mapping[str, Shape]]) -> list[dict[str, np.ndarray]]:
+        """All tiles of a layer: int8 by half ('a', 'b'), of the shapes that `tiles` gives in the order of the store."""
+        if record.entropy:
+            return self._entropy_coded(record, tiles)
+        out, word = [], record.weights
+        for shapes in tiles:
+            halves, word = self.tile(word, list(shapes.values()))
+            out.append(dict(zip(shapes, halves, strict=True)))
+        return out
+
+    def _entropy_coded(
+        self, record: SimpleNamespace, tiles: Sequence[Mapping[str, Shape]]
+    ) -> list[dict[str, np.ndarray]]:
+        parts = [(shape, getattr(record, f"table_{half}")) for shapes in tiles for half, shape in shapes.items()]
+        lengths = [int(np.prod(shape)) // self._chunk for shape, _ in parts]
+        index = np.repeat([table for _, table in parts], lengths)
+        start = record.weights * STORE_WORD_BITS
+        chunks = entropy.decode(self._bits[start:], index, self._chunk, self._tables)
+        if chunks is None:
+            raise InputError(f"the entropy-coded weights from store word {record.weights} on are cut off or altered")
+        halves = iter(np.split(chunks, np.cumsum(lengths)[:-1]))
+        return [{half: next(halves).reshape(shape) for half, shape in shapes.items()} for shapes in tiles]
+
+    def tile(self, word: int, shapes: Sequence[Shape]) -> tuple[list[np.ndarray], int]:
         """Decode the tile that begins at store word `word`.
 
         ``shapes`` are (K words, COUT, CIN) of its halves.  Returns the int8 halves and the word behind the tile.

@@ -156,7 +156,7 @@ def _layer(plan: Plan, index: int, layer: Layer) -> dict[str, Any]:
         "tiles": layer.groups * len(mine),
         "density": round(sum(int(np.count_nonzero(conv.weight)) for conv in convs) / count, 6),
         "bits": max(_bits(conv.weight) for conv in convs),
-        "bytes": sum(plan.store.tile_words[index]) * WORD_BYTES,
+        "bytes": plan.store.layer_words[index] * WORD_BYTES,
         "cycles": sum(int(end[i]) - (int(end[i - 1]) if i else 0) for i in mine),
         "output_shape": list(layer.target_shape),
     }

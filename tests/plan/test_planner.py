@@ -43,7 +43,7 @@ def fire_network(classes: int = 10, squeeze: int = 4, expand: int = 8, size: int
 
 def test_record_sizes_are_what_the_hardware_stores() -> None:
     assert {r.name: r.words for r in RECORDS} == {
-        "packet": 1, "header": 6, "layer": 6, "buffer": 1, "instruction": 2, "param": 1,
+        "packet": 1, "header": 6, "layer": 6, "buffer": 1, "instruction": 2, "param": 1, "entry": 1,
     }  # fmt: skip
 
 

@@ -1,12 +1,21 @@
-"""The weight store: literals worked by hand, round trips, and corrupted stores."""
+"""The weight store: literals worked by hand, round trips, the choice of the encoding, and corrupted stores."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from squeeze_hls.errors import InputError
+from squeeze_hls.board import load_board
+from squeeze_hls.builds import decode_weights
+from squeeze_hls.errors import DoesNotFitError, InputError
+from squeeze_hls.ir import Concat, GlobalAverage, IntNetwork, Pads
+from squeeze_hls.plan import Plan, PlanOptions, make_plan
+from squeeze_hls.plan.executor import Executor
+from squeeze_hls.plan.program import pack_program, parse_program
 from squeeze_hls.plan.store import StoreReader, encode_tile
+from tests.networks import int_conv
 
 
 def test_dense_literal() -> None:
@@ -75,3 +84,88 @@ def test_a_sparse_store_that_ends_early_is_refused() -> None:
 def test_an_unknown_encoding_is_refused() -> None:
     with pytest.raises(InputError, match="unknown encoding"):
         StoreReader(bytes([3]) + bytes(8), 8).tile(0, [(1, 1, 8)])
+
+
+# --- whole stores, with entropy-coded layers ---
+
+
+def laplace_network(scale: float) -> IntNetwork:
+    """conv1, one Fire whose first layer is uniform, conv10; all other weights are Laplacian."""
+    rng = np.random.default_rng(5)
+    wide = {"pads": Pads(top=1, left=1, bottom=1, right=1)}
+    nodes = (
+        int_conv(rng, "conv1", "image", (32, 3, 3, 3), style="laplace", scale=scale),
+        int_conv(rng, "squeeze", "conv1", (24, 1, 1, 32)),
+        int_conv(rng, "one", "squeeze", (40, 1, 1, 24), style="laplace", scale=3 * scale),
+        int_conv(rng, "three", "squeeze", (64, 3, 3, 24), style="laplace", scale=scale, **wide),
+        Concat(name="concat", inputs=("one", "three"), output="fire"),
+        int_conv(rng, "conv10", "fire", (10, 1, 1, 104), style="laplace", scale=scale, wide=True),
+        GlobalAverage(name="average", input="conv10", output="logits"),
+    )
+    return IntNetwork(name="laplace", input="image", input_shape=(9, 9, 3), nodes=nodes)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan(laplace_network(1.5), load_board("pynq-z2"))
+
+
+def test_layers_are_coded_where_that_is_shorter(plan: Plan) -> None:
+    coded = {layer.name: len(code) for layer, code in zip(plan.layers, plan.store.codes, strict=True)}
+    assert coded == {"conv1": 1, "squeeze": 0, "one+three": 2, "conv10": 1}  # uniform weights take 6 bits in any code
+    pair = plan.program.layers[2]
+    assert pair.entropy and pair.table_a != pair.table_b
+    assert 0 < len(plan.program.tables) <= plan.engine.tables == 4
+
+
+def test_a_coded_store_is_smaller(plan: Plan) -> None:
+    small = plan.store.layer_words
+    bits = {layer.name: 72 * n for layer, n in zip(plan.layers, small, strict=True)}
+    weights = plan.network.convs[3].weight  # the 3x3 half is by far the largest
+    share = np.bincount(weights.reshape(-1) + 32) / weights.size
+    entropy = -(share * np.log2(np.where(share > 0, share, 1))).sum()
+    assert bits["one+three"] < 1.04 * entropy * weights.size + 6 * 1000  # and 40 x 24 weights of the other one
+
+
+def test_the_executor_and_the_report_read_the_same_weights(plan: Plan) -> None:
+    decoded = decode_weights(plan.network, plan.engine, plan.program_bin, plan.weights_bin)
+    for conv in plan.network.convs:
+        np.testing.assert_array_equal(decoded[conv.name], conv.weight)
+    image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    plain = make_plan(plan.network, load_board("pynq-z2"), PlanOptions(weights="streamed"))
+    assert plain.engine.tables == 0 and not plain.program.tables and not any(plain.store.codes)
+    runs = [Executor(p.engine, p.program_bin, p.weights_bin).run(image) for p in (plan, plain)]
+    np.testing.assert_array_equal(*runs)
+
+
+def test_tables_survive_the_program(plan: Plan) -> None:
+    parsed = parse_program(plan.program_bin)
+    assert pack_program(parsed) == plan.program_bin
+    for got, table in zip(parsed.tables, plan.program.tables, strict=True):
+        for name in ("bits", "base", "extra", "value"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(table, name))
+
+
+def test_an_engine_without_decoder_takes_no_coded_program(plan: Plan) -> None:
+    plain = dataclasses.replace(plan.engine, tables=0)
+    again = make_plan(plan.network, load_board("pynq-z2"), PlanOptions(engine=dataclasses.replace(plan.engine)))
+    assert again.weights_bin == plan.weights_bin
+    program = parse_program(plan.program_bin)
+    program.header.engine = plain.identity
+    with pytest.raises(DoesNotFitError, match="needs 2 tables of the entropy code, the engine has 0"):
+        Executor(plain, pack_program(program), plan.weights_bin)
+
+
+def test_a_layer_whose_table_is_missing_is_refused(plan: Plan) -> None:
+    program = parse_program(plan.program_bin)
+    program.layers[2].table_b = 7
+    with pytest.raises(InputError, match="a table that the program does not have"):
+        parse_program(pack_program(program))
+
+
+def test_a_coded_layer_that_is_cut_off_is_refused(plan: Plan) -> None:
+    record = plan.program.layers[3]
+    tiles = [{"a": plan.layers[3].a.tiles.shape[1:]}]
+    reader = StoreReader(plan.weights_bin[:-9], plan.engine.chunk, plan.program.tables)
+    with pytest.raises(InputError, match="cut off or altered"):
+        reader.layer(record, tiles)
