@@ -101,16 +101,16 @@ def _entropy_coded(layer: Layer, code: Sequence[int], tables: Sequence[Table], c
     ]
     index = np.repeat([table for _, table in parts], [len(chunks) for chunks, _ in parts])
     bits = entropy.encode(np.concatenate([chunks for chunks, _ in parts]), index, tables)
-    return None if bits is None else _words(bits)
+    return None if bits is None else whole_words(bits)
 
 
 def encode_tile(halves: Sequence[np.ndarray], chunk: int) -> bytes:
     """Encode the halves of one tile, each int8 (K words, COUT, CIN), to whole 72-bit words."""
     bits = np.concatenate([_encode_half(half.reshape(-1, chunk)) for half in halves])
-    return _words(bits)
+    return whole_words(bits)
 
 
-def _words(bits: np.ndarray) -> bytes:
+def whole_words(bits: np.ndarray) -> bytes:
     """Bits (u8 of 0 or 1) as whole words."""
     padded = np.zeros(-(-bits.size // STORE_WORD_BITS) * STORE_WORD_BITS, np.uint8)
     padded[: bits.size] = bits

@@ -7,12 +7,15 @@ import pytest
 from tests.rtl.runner import RTL, run, shapes
 
 BENCH = RTL.parent.parent / "tests" / "rtl" / "expander_bench.sv"
-EXPANDERS = shapes([(8, 16, 80, 6144), (4, 16, 64, 0)], [(16, 32, 40, 6144), (4, 4, 20, 2048), (8, 8, 33, 0)])
+EXPANDERS = shapes(
+    [(8, 16, 80, 6144, 0), (8, 16, 80, 6144, 4), (4, 16, 64, 0, 0)],
+    [(16, 32, 40, 6144, 8), (4, 4, 20, 2048, 2), (4, 8, 20, 2048, 1), (16, 16, 40, 6144, 0), (8, 8, 33, 0, 0)],
+)
 
 
-@pytest.mark.parametrize(("cin", "cout", "tile_words", "store_words"), EXPANDERS)
-def test_expander(cin, cout, tile_words, store_words):
-    parameters = {"CIN": cin, "COUT": cout, "TILE_WORDS": tile_words, "STORE_WORDS": store_words}
+@pytest.mark.parametrize(("cin", "cout", "tile_words", "store_words", "tables"), EXPANDERS)
+def test_expander(cin, cout, tile_words, store_words, tables):
+    parameters = {"CIN": cin, "COUT": cout, "TILE_WORDS": tile_words, "STORE_WORDS": store_words, "TABLES": tables}
     run("expander_bench", "bench_expander", parameters, sources=[BENCH])
 
 
