@@ -100,32 +100,39 @@ module entropy_decoder #(
       found <= looking;
       look_set <= set_after(look_set);
     end
-    if (advance) entries_look <= first ? {CHUNK{ENTRY'(6)}} : entries_read;
   end
 
-  // --- lengths ---
+  // --- lengths: of lanes and pairs of lanes with the lookup, then of all ---
+  logic [CHUNK-1:0][ENTRY-1:0] entries;
   logic [CHUNK-1:0][3:0] length;
-  logic [CHUNK/2-1:0][4:0] pair;
+  logic [CHUNK/2-1:0][4:0] pair_look;
   logic [QUADS-1:0][5:0] quad;
   logic [6:0] sum;
-  logic [CHUNK/2-1:0][3:0] even_found, even_cut, even_lane;  // lengths of lanes 0, 2, ...
+  logic [CHUNK/2-1:0][3:0] even_look, even_found, even_cut, even_lane;  // lengths of lanes 0, 2, ...
   logic [QUADS-1:0][4:0] pair_found, pair_cut, pair_lane;  // of the lower pair of each four lanes
   logic [5:0] quad_found, quad_cut;  // of the lower four lanes
 
   always_comb begin
-    for (int j = 0; j < CHUNK; j++) length[j] = {1'b0, entries_look[j][2:0]} + {1'b0, entries_look[j][11:9]};
-    for (int j = 0; j < CHUNK / 2; j++) pair[j] = {1'b0, length[2*j]} + {1'b0, length[2*j+1]};
-    for (int j = 0; j < QUADS; j++) quad[j] = {1'b0, pair[2*j]} + {1'b0, pair[2*j+1]};
+    for (int j = 0; j < CHUNK; j++) begin
+      entries[j] = first ? ENTRY'(6) : entries_read[j];
+      length[j] = {1'b0, entries[j][2:0]} + {1'b0, entries[j][11:9]};
+    end
+    for (int j = 0; j < QUADS; j++) quad[j] = {1'b0, pair_look[2*j]} + {1'b0, pair_look[2*j+1]};
     sum = {1'b0, quad[0]} + (CHUNK == 8 ? {1'b0, quad[QUADS-1]} : 7'd0);
   end
 
   always_ff @(posedge clk) begin
     if (advance) begin
+      entries_look <= entries;
+      for (int j = 0; j < CHUNK / 2; j++) begin
+        even_look[j] <= length[2*j];
+        pair_look[j] <= {1'b0, length[2*j]} + {1'b0, length[2*j+1]};
+      end
       entries_found <= entries_look;
+      even_found <= even_look;
       take <= sum > 7'd72 ? 7'd72 : sum;
       quad_found <= quad[0];
-      for (int j = 0; j < CHUNK / 2; j++) even_found[j] <= length[2*j];
-      for (int j = 0; j < QUADS; j++) pair_found[j] <= pair[2*j];
+      for (int j = 0; j < QUADS; j++) pair_found[j] <= pair_look[2*j];
     end
   end
 
