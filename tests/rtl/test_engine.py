@@ -32,7 +32,7 @@ def config(array: tuple[int, int, int], streamed: bool) -> EngineConfig:
     pix, cin, cout = array
     return EngineConfig(
         pix=pix, cin=cin, cout=cout, act_pieces=(512,), store_pieces=() if streamed else (16384,),
-        program_depth=512, carry_words=4096,
+        program_depth=512, carry_words=4096, tables=0 if streamed else cin // 2,
     )  # fmt: skip
 
 
