@@ -26,7 +26,7 @@ CIN, COUT, TILE_WORDS = (PARAMETERS[name] for name in ("CIN", "COUT", "TILE_WORD
 TABLES = PARAMETERS["TABLES"]
 STREAMED = PARAMETERS["STORE_WORDS"] == 0
 SEED = cocotb.RANDOM_SEED
-CASES = 8
+CASES = 30 if TABLES else 8
 CHUNK = min(8, CIN)
 PATIENCE = 20_000  # cycles without a tile that count as a hang
 

@@ -17,16 +17,23 @@ from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from squeeze_hls.plan import fields
+from squeeze_hls.plan.entropy import STATES, Table
 from squeeze_hls.plan.program import Program, pack_program
 from tests.rtl.common import parameters
 
 PARAMETERS = parameters()
-CIN, STORE_WORDS = PARAMETERS["CIN"], PARAMETERS["STORE_WORDS"]
+CIN, STORE_WORDS, TABLES = (PARAMETERS[name] for name in ("CIN", "STORE_WORDS", "TABLES"))
 ENGINE_ID = PARAMETERS["ENGINE_ID"]
 LIMITS = {name: PARAMETERS[f"{name.upper()}_DEPTH"] for name in ("layer", "buffer", "program", "param", "act")}
 SEED = cocotb.RANDOM_SEED
 PACKETS = 120
 PATIENCE = 4000  # cycles without any event that count as a hang
+
+
+def random_table(rng: random.Random) -> Table:
+    return Table(
+        **{f.name: np.array([rng.randrange(1 << f.width) for _ in range(STATES)]) for f in fields.ENTRY.fields}
+    )
 
 
 @dataclass
@@ -76,14 +83,26 @@ class Model:
             "buffers": rng.randint(1, LIMITS["buffer"]),
             "instructions": rng.randint(1, LIMITS["program"]),
             "params": CIN * rng.randint(1, LIMITS["param"] // CIN),
+            "tables": rng.randint(0, TABLES),
         }
         residual = overrides.pop("residual", 0)
+        missing = overrides.pop("missing", 0)  # 1: a layer lacks the table of half A; 2: of half B
         excess = overrides.pop("excess", 0)
         counts |= {k: v for k, v in overrides.items() if k in counts}
         buffers = []
         for i in range(counts["buffers"]):
             base = rng.randrange(LIMITS["act"])
             buffers.append(row(fields.BUFFER, rng, base=base, depth=LIMITS["act"] - base + (excess if i == 0 else 0)))
+        coded = {"entropy": 1, "table_a": 0, "table_b": 0}
+        plain = {"entropy": 0}
+        layers = [
+            row(fields.LAYER, rng, residual=residual, **(coded if counts["tables"] and rng.random() < 0.5 else plain))
+            for _ in range(counts["layers"])
+        ]
+        if counts["tables"]:
+            layers[0].table_a = layers[0].table_b = counts["tables"] - 1
+        if missing:
+            vars(rng.choice(layers)).update(coded | {("table_a", "table_b")[missing - 1]: counts["tables"]})
         head = {
             "version": fields.FORMAT_VERSION,
             "engine": ENGINE_ID,
@@ -98,7 +117,7 @@ class Model:
             head |= {"height": rng.randint(1, 1 << 12), "width": 1}
         program = Program(
             header=row(fields.HEADER, rng, **(head | counts | overrides)),
-            layers=tuple(row(fields.LAYER, rng, residual=residual) for _ in range(counts["layers"])),
+            layers=tuple(layers),
             buffers=tuple(buffers),
             instructions=tuple(row(fields.INSTRUCTION, rng) for _ in range(counts["instructions"])),
             params=np.array(
@@ -107,16 +126,19 @@ class Model:
                     for _ in range(counts["params"])
                 ]
             ),
+            tables=tuple(random_table(rng) for _ in range(counts["tables"])),
         )
         return program, pack_program(program)
 
     def program_packet(self, fault: str | None = None) -> Packet:
         rng = self.rng
         overrides = {
-            "version": {"version": 2},
+            "version": {"version": fields.FORMAT_VERSION + rng.choice([-1, 1])},
             "engine": {"engine": ENGINE_ID ^ 1 << rng.randrange(32)},
             "residual": {"residual": 1},
             "excess": {"excess": 1},
+            "tables": {"tables": TABLES + 1},
+            "missing": {"missing": rng.randint(1, 2)},
             "layers": {"layers": LIMITS["layer"] + 1},
             "buffers": {"buffers": LIMITS["buffer"] + 1},
             "instructions": {"instructions": LIMITS["program"] + 1},
@@ -154,6 +176,7 @@ class Model:
                     (fields.BUFFER, h.buffers),
                     (fields.INSTRUCTION, h.instructions),
                     (fields.PARAM, h.params),
+                    (fields.ENTRY, h.tables * STATES),
                 )
             ):
                 for index in range(count):
@@ -212,6 +235,8 @@ class Model:
                 "params",
                 "kernel",
                 "gather",
+                "tables",
+                "missing",
                 "crc",
                 "size",
             ]

@@ -19,8 +19,15 @@ def test_expander(cin, cout, tile_words, store_words, tables):
     run("expander_bench", "bench_expander", parameters, sources=[BENCH])
 
 
-@pytest.mark.parametrize(("store_words", "seed"), shapes([(64, 1), (0, 3)], [(20, 2)]))
-def test_receiver(store_words, seed):
-    parameters = {"CIN": 8, "STORE_WORDS": store_words, "ACT_DEPTH": 5120, "PARAM_DEPTH": 64, "PROGRAM_DEPTH": 8}
+@pytest.mark.parametrize(("store_words", "tables", "seed"), shapes([(64, 4, 1), (0, 0, 3)], [(20, 1, 2)]))
+def test_receiver(store_words, tables, seed):
+    parameters = {
+        "CIN": 8,
+        "STORE_WORDS": store_words,
+        "TABLES": tables,
+        "ACT_DEPTH": 5120,
+        "PARAM_DEPTH": 64,
+        "PROGRAM_DEPTH": 8,
+    }
     parameters |= {"LAYER_DEPTH": 4, "BUFFER_DEPTH": 6, "ENGINE_ID": 0x1234ABCD}
     run("receiver", "bench_receiver", parameters, seed=seed)
