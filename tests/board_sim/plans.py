@@ -16,6 +16,6 @@ SEED, OTHER = 7, 9  # 10 and 7 classes; their logits depend on every part of the
 def small_plan(seed: int = SEED, *, streamed: bool = False, board: str = "pynq-z2") -> Plan:
     engine = EngineConfig(
         pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=() if streamed else (8192, 2048, 512), param_depth=1536,
-        program_depth=512, carry_words=4096,
+        program_depth=512, carry_words=4096, tables=0 if streamed else 2,
     )  # fmt: skip
     return make_plan(random_network(seed, small=True), load_board(board), PlanOptions(engine=engine))

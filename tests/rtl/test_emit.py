@@ -14,6 +14,7 @@ from squeeze_hls.compare import assert_same
 from squeeze_hls.emit import rtl
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.plan.entropy import STATES
 from squeeze_hls.plan.packets import image_packet, parse_logits, program_packet, weights_packet
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import INTERRUPT, RtlEngine
@@ -27,7 +28,7 @@ def small_plan(seed: int, *, streamed: bool = False) -> Plan:
     """A random network on a small engine whose memories have several pieces."""
     engine = EngineConfig(
         pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=() if streamed else (8192, 2048, 512), param_depth=1536,
-        program_depth=512, carry_words=4096,
+        program_depth=512, carry_words=4096, tables=0 if streamed else 2,
     )  # fmt: skip
     return make_plan(random_network(seed, small=True), load_board("zcu104"), PlanOptions(engine=engine))
 
@@ -93,8 +94,10 @@ def test_contents_fit_their_memories() -> None:
     """Every file has at least one line, no more than its memory has words, and no wider ones."""
     plan = small_plan(3)
     depths = {"instructions": (2 * plan.engine.program_depth, 64), "buffers": (plan.engine.buffer_depth, 34)}
+    depths["tables"] = (2 * STATES, 18)
     depths |= {f"layer{k}": (plan.engine.layer_depth, 64) for k in range(6)}
     files = rtl.contents(plan)
+    assert files["tables.mem"].count(b"\n") == len(plan.program.tables) * STATES > 0
     assert {f"store{bit}.mem" for bit in ("13", "11", "09")} <= set(files)
     assert {f"params{bit}.mem" for bit in ("10", "09")} <= set(files)
     for name, text in files.items():
