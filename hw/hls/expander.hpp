@@ -1,12 +1,16 @@
 // Expands the next weight tile from the store while the present one is multiplied, one chunk a cycle.
 //
-// store (or s_axis_weights) -> queue of 72-bit words -> funnel of 128 bits -> chunk of weights -> tile
+// store (or s_axis_weights) -> queue of 72-bit words -> funnel -> chunk of weights -> tile
 //
-// A chunk takes at most CHUNK + 6 * CHUNK = 56 bits and the funnel is topped up whenever it holds 56 or less,
-// so one store word a cycle is always enough.
+// A chunk takes at most CHUNK + 6 * CHUNK = 56 bits, and 72 where it is entropy-coded.  The funnel is topped up
+// whenever it holds FUNNEL_LOW bits or less and then has enough for any chunk, so one store word a cycle is always
+// enough.
+//
+// The bit string of an entropy-coded layer runs through its tiles: funnel, queue and the decoder's states are kept from
+// tile to tile, and begin anew only with the layer.
 #pragma once
 
-#include "memory.hpp"
+#include "entropy.hpp"
 #include "stream.hpp"
 #include "walker.hpp"
 
@@ -87,14 +91,22 @@ struct WeightStream {
 };
 
 struct Expander {
-    enum State { IDLE, ALIGN, TAG, CHUNKS_OF_HALF };
+    // Tiles of tagged halves: ALIGN, then TAG and CHUNKS_OF_HALF for each half.  Entropy-coded: ALIGN, FIRST_STATES
+    // at the layer's start, then both look-ups and CHUNKS_OF_HALF for each half, whose table is another one.
+    enum State { IDLE, ALIGN, TAG, FIRST_STATES, FIRST_LOOK_UP, SECOND_LOOK_UP, CHUNKS_OF_HALF };
+    static const int TAG_BITS = 2;
 
     StoreQueue queue;
     WeightStream stream;
-    ap_uint<128> funnel;
+    EntropyDecoder<TABLES> decoder;
+    ap_uint<FUNNEL_BITS> funnel;
     ap_uint<8> bits;
     State state;
+    bool coded;
+    ap_uint<3> table_a, table_b;
+    ap_uint<3> first_states;  // sets still to be read
     bool bitmap;
+    bool half_b;
     bool more;               // half B follows
     ap_uint<16> words_a, words_b;
     ap_uint<16> words_left;  // of the half
@@ -109,10 +121,16 @@ struct Expander {
         words_b = has_b(layer, group) ? ap_uint<16>(layer.get<L::words>()) : ap_uint<16>(0);
         address = slot ? TILE_WORDS : 0;
         state = ALIGN;
+        coded = TABLES > 0 && layer.get<L::entropy>();
+        table_a = layer.get<L::table_a>();
+        table_b = layer.get<L::table_b>();
+        first_states = 0;
         if (fresh && !SQUEEZE_STREAMED) {
             queue.restart(layer.get<L::weights>());
             funnel = 0;
             bits = 0;
+            first_states = STATE_SETS;
+            decoder.begin_layer();
         }
     }
 
@@ -130,21 +148,15 @@ struct Expander {
         return state != IDLE;
     }
 
-    void use(ap_uint<7> count) {
-        HLS_INLINE
-        funnel >>= count;
-        bits -= count;
-    }
-
     // One cycle.  Returns false where it waited for weights.
-    bool step(const WeightStore& store, WeightsPort& weights, WeightTiles& tiles) {
+    bool step(const WeightStore& store, WeightsPort& weights, const CodeTables<TABLES>& codes, WeightTiles& tiles) {
         HLS_INLINE
-        const bool popped = bits <= 56 && queue.held > 0;
+        const bool popped = bits <= FUNNEL_LOW && queue.held > 0;
         if (popped) {
-            funnel |= ap_uint<128>(queue.pop()) << bits;
+            funnel |= ap_uint<FUNNEL_BITS>(queue.pop()) << bits;
             bits += 72;
         }
-        const bool worked = state == IDLE || consume(tiles);
+        const bool worked = state == IDLE || consume(codes, tiles);
         fetch(store, weights);
         queue.end_cycle(popped);
         return worked;
@@ -163,42 +175,78 @@ struct Expander {
         }
 #else
         (void)weights;
-        if (queue.next < STORE_WORDS) {
-            const StoreWord word = store.read(queue.next);
-            queue.push(ap_uint<72>(word.high) << 64 | ap_uint<72>(word.low));
-            queue.next++;
-        }
+        // Tiles that do not end with the store come from no encoder; they are given what stands at its beginning.
+        const unsigned address = queue.next < STORE_WORDS ? unsigned(queue.next) : 0u;
+        const StoreWord word = store.read(address);
+        queue.push(ap_uint<72>(word.high) << 64 | ap_uint<72>(word.low));
+        queue.next = address + 1;
 #endif
     }
 
-    bool consume(WeightTiles& tiles) {
+    // The bits that this cycle takes leave the funnel as soon as it has them.
+    bool consume(const CodeTables<TABLES>& codes, WeightTiles& tiles) {
         HLS_INLINE
+        Weight values[CHUNK];
+        ap_uint<STATE_BITS> following[CHUNK];
+        ap_uint<7> taken = 0;
+        if (coded) {
+            decoder.cut(funnel, values, following);
+            if (state == FIRST_STATES || state == CHUNKS_OF_HALF) {
+                taken = decoder.length;
+            }
+        } else if (state == ALIGN) {  // a tile begins with a whole word: drop the rest of the one before
+            taken = bits >= 72 ? ap_uint<8>(bits - 72) : bits;
+        } else if (state == TAG) {
+            taken = TAG_BITS;
+        } else {
+            taken = cut_values(values);
+        }
+        if (bits < taken) {
+            return false;
+        }
+        const bool tag = funnel[0];
+        funnel >>= taken;
+        bits -= taken;
+        if (coded && (state == FIRST_STATES || state == CHUNKS_OF_HALF)) {
+            decoder.shift(following);
+        }
+        if (coded && (state == FIRST_LOOK_UP || state == SECOND_LOOK_UP || state == CHUNKS_OF_HALF)) {
+            decoder.look_up(codes, half_b ? table_b : table_a, state != FIRST_LOOK_UP);
+        }
         switch (state) {
-            case ALIGN:  // a tile begins with a whole word: drop the rest of the one before
-                use(bits >= 72 ? ap_uint<8>(bits - 72) : bits);
+            case ALIGN:
+                half_b = words_a == 0;
                 more = words_a > 0 && words_b > 0;
                 words_left = words_a > 0 ? words_a : words_b;
-                state = TAG;
-                return true;
-            case TAG:
-                if (bits < 2) {
-                    return false;
-                }
-                bitmap = funnel[0];
-                use(2);
                 output = 0;
                 chunk = 0;
+                state = !coded ? TAG : first_states > 0 ? FIRST_STATES : FIRST_LOOK_UP;
+                break;
+            case FIRST_STATES:
+                first_states--;
+                state = first_states > 0 ? FIRST_STATES : FIRST_LOOK_UP;
+                break;
+            case FIRST_LOOK_UP:
+                state = SECOND_LOOK_UP;
+                break;
+            case SECOND_LOOK_UP:
                 state = CHUNKS_OF_HALF;
-                return true;
+                break;
+            case TAG:
+                bitmap = tag;
+                state = CHUNKS_OF_HALF;
+                break;
             default:
-                return expand_chunk(tiles);
+                tiles.write(address, output, chunk, values);
+                next_chunk();
         }
+        return true;
     }
 
-    bool expand_chunk(WeightTiles& tiles) {
+    // The next dense or bitmap chunk; how many bits it takes.
+    ap_uint<7> cut_values(Weight values[CHUNK]) const {
         HLS_INLINE
         const uint64_t window = uint64_t(ap_uint<64>(funnel));
-        Weight values[CHUNK];
         ap_uint<7> taken = bitmap ? CHUNK : 0;
     values:
         for (int i = 0; i < CHUNK; i++) {
@@ -207,13 +255,7 @@ struct Expander {
             values[i] = present ? Weight(window >> taken) : Weight(0);
             taken += present ? 6 : 0;
         }
-        if (bits < taken) {
-            return false;
-        }
-        use(taken);
-        tiles.write(address, output, chunk, values);
-        next_chunk();
-        return true;
+        return taken;
     }
 
     void next_chunk() {
@@ -232,7 +274,8 @@ struct Expander {
         words_left--;
         if (words_left == 0) {
             words_left = words_b;
-            state = more ? TAG : IDLE;
+            half_b = true;
+            state = !more ? IDLE : coded ? FIRST_LOOK_UP : TAG;
             more = false;
         }
     }

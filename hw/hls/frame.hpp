@@ -87,10 +87,11 @@ inline void count_cycle(Counters& counters, bool worked, bool multiplying, bool 
 }
 
 // II = 1.  Memory ports an iteration: each activation bank one read (walker) and one write (output stage, else
-// loader); tiles one wide read and one chunk write, of different slots; store, records and carry one read, carry
-// one write; each stream one beat.
+// loader); tiles one wide read and one chunk write, of different slots; store, records, carry and each copy of
+// the code tables one read, carry one write; each stream one beat.
 // Carried values are registers, but for
 //  - the accumulators: one addition an iteration;
+//  - the decoder's states, read SETS iterations after the ones before them (entropy.hpp);
 //  - banks: an iteration may write a word, none of the same loop reads it: loops of different instructions are
 //    separated by a drain, and no instruction reads its own output or a row before `need` says that it is stored;
 //  - tiles: read and written slot differ throughout the loop;
@@ -127,7 +128,7 @@ cycles:
         const bool full = output.full();
         const Write finished = output.step(memories.params, memories.carry);
         const bool worked = multiplying && multiply(memories, state, tile, slot, full);
-        const bool moved = expander.step(memories.store, weights, memories.tiles);
+        const bool moved = expander.step(memories.store, weights, memories.codes, memories.tiles);
         if (!multiplying) {
             loader.credit += grant;
             grant = 0;

@@ -138,6 +138,38 @@ struct WeightTiles {
     }
 };
 
+typedef fields::entry E;
+
+// What a table of the entropy code says about a state; `fields::entry` lays it out.
+struct CodeEntry {
+    ap_uint<fields::entry::value::LOW + fields::entry::value::WIDTH> bits;
+
+    template <class FIELD>
+    ap_uint<FIELD::WIDTH> get() const {
+        HLS_INLINE
+        return ap_uint<FIELD::WIDTH>(bits >> FIELD::LOW);
+    }
+};
+
+// The tables of the entropy code.  Every lane of the decoder looks up another state, so every lane has a copy, with
+// one read and one write port: COUNT * STATES words of 18 bits are so shallow that distributed RAM holds them, and
+// the read needs no cycle of its own.  The copies are written together.
+template <int COUNT>
+struct CodeTables {
+    Memory<LutRam, CodeEntry, COUNT * STATES> lanes[CHUNK];
+    void write(unsigned address, CodeEntry entry) {
+        HLS_INLINE
+        for (int lane = 0; lane < CHUNK; lane++) {
+            HLS_UNROLL
+            lanes[lane].write(address, entry);
+        }
+    }
+};
+template <>
+struct CodeTables<0> {
+    void write(unsigned, CodeEntry) {}
+};
+
 struct Tables {
     uint64_t layers[LAYER_DEPTH * fields::layer::WORDS];
     uint64_t buffers[BUFFER_DEPTH * fields::buffer::WORDS];

@@ -103,6 +103,7 @@ inline Error check_program(const ProgramHeader& header, ap_uint<24> length) {
     HLS_INLINE
     const unsigned layers = header.get<H::layers>(), buffers = header.get<H::buffers>();
     const unsigned instructions = header.get<H::instructions>(), params = header.get<H::params>();
+    const unsigned tables = header.get<H::tables>();
     if (header.get<H::version>() != FORMAT_VERSION) {
         return TOO_LARGE;
     }
@@ -111,14 +112,14 @@ inline Error check_program(const ProgramHeader& header, ap_uint<24> length) {
     }
     if (layers > unsigned(LAYER_DEPTH) || buffers > unsigned(BUFFER_DEPTH) ||
         instructions > unsigned(PROGRAM_DEPTH) || params > unsigned(PARAM_DEPTH) || params % CIN != 0 || layers == 0 ||
-        buffers == 0 || instructions == 0 || params == 0 ||
+        buffers == 0 || instructions == 0 || params == 0 || tables > unsigned(TABLES) ||
         header.get<H::kernel>() > KERNEL_MAX || header.get<H::gather_words>() > GATHER_WORDS_MAX ||
         (!SQUEEZE_STREAMED && header.get<H::store_words>() > unsigned(STORE_WORDS))) {
         return TOO_LARGE;
     }
     const unsigned words = fields::header::WORDS + layers * fields::layer::WORDS +
                            buffers * fields::buffer::WORDS + instructions * fields::instruction::WORDS +
-                           params * fields::param::WORDS + 1;
+                           params * fields::param::WORDS + tables * STATES * fields::entry::WORDS + 1;
     return length == words ? NONE : BAD_LENGTH;
 }
 
@@ -148,6 +149,14 @@ load_params:
             memories.params.write(i / CIN, records);
         }
     }
+    const unsigned tables = header.get<H::tables>();
+load_codes:
+    for (unsigned i = 0; i < tables * STATES; i++) {
+        HLS_PIPELINE(1)  // one beat; one write in every copy
+        CodeEntry entry;
+        entry.bits = reader.next();
+        memories.codes.write(i, entry);
+    }
     loaded.program_crc = ~reader.crc;
     error = reader.finish(BAD_PROGRAM_CRC);
 residual_operands:
@@ -157,6 +166,18 @@ residual_operands:
         layer.words[fields::layer::residual::WORD] =
             memories.tables.layers[i * fields::layer::WORDS + fields::layer::residual::WORD];
         if (error == NONE && layer.get<L::residual>()) {
+            error = TOO_LARGE;
+        }
+    }
+    static_assert(int(L::table_a::WORD) == int(L::entropy::WORD) && int(L::table_b::WORD) == int(L::entropy::WORD),
+                  "the loop reads one word of a layer record");
+tables_of_layers:
+    for (unsigned i = 0; i < layers; i++) {
+        HLS_PIPELINE(1)  // one word of the table a cycle
+        LayerRecord layer;
+        layer.words[L::entropy::WORD] = memories.tables.layers[i * fields::layer::WORDS + L::entropy::WORD];
+        if (error == NONE && layer.get<L::entropy>() &&
+            (layer.get<L::table_a>() >= tables || layer.get<L::table_b>() >= tables)) {
             error = TOO_LARGE;
         }
     }

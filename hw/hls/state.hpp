@@ -13,6 +13,7 @@ struct Memories {
     WeightStore store;
     ParamMemory params;
     Tables tables;
+    CodeTables<TABLES> codes;
     ActivationBank banks[PIX];
     WeightTiles tiles;
     CarryMemory carry;

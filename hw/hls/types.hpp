@@ -13,11 +13,16 @@ static_assert(CIN == 4 || CIN == 8 || CIN == 16, "an activation word holds 4, 8 
 static_assert(COUT % CIN == 0, "the outputs of a tile are whole activation words: COUT is a multiple of CIN");
 static_assert(PIX >= 1 && PIX <= 7, "bank numbers have 3 bits");
 static_assert(PARAM_DEPTH % CIN == 0, "the CIN requantizers each have an equal part of the records");
+static_assert(CODED_CHUNK_BITS <= 72, "a store word a cycle is enough for a chunk a cycle");
 static_assert(KERNEL_MAX >= 2 && KERNEL_MAX <= 15, "kernels have 4 bits");
 
 static const int CHUNK = CIN < 8 ? CIN : 8;          // weights expanded a cycle, all of one output
 static const int CHUNKS = CIN / CHUNK;               // chunks of one output in a tile word
 static const int SET_WORDS = COUT / CIN;             // activation words that a lane's accumulators give
+static const int STATE_BITS = fields::entry::base::WIDTH;  // of a lane's state in the entropy code
+static const int STATES = 1 << STATE_BITS;           // entries of a table
+static const int FUNNEL_LOW = TABLES > 0 ? 71 : 56;  // with so many bits or fewer the funnel takes a store word
+static const int FUNNEL_BITS = 72 + FUNNEL_LOW;
 static const int WINDOW_BYTES = 3 * KERNEL_MAX;      // widest gathered image pixel
 static const int GATHER_WORDS_MAX = (WINDOW_BYTES + CIN - 1) / CIN;
 

@@ -13,7 +13,8 @@ from squeeze_hls.emit.render import config_header, render
 from squeeze_hls.emit.vivado import block_design
 from squeeze_hls.paths import HLS_SOURCES
 from squeeze_hls.plan.engine import STORE_WORD_BITS
-from squeeze_hls.plan.fields import BUFFER, HEADER, INSTRUCTION, LAYER, PARAM
+from squeeze_hls.plan.entropy import STATES
+from squeeze_hls.plan.fields import BUFFER, ENTRY, HEADER, INSTRUCTION, LAYER, PARAM
 from squeeze_hls.plan.packets import image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.plan.planner import Plan
 from squeeze_hls.plan.program import program_crc
@@ -93,6 +94,9 @@ def _initial_contents(plan: Plan) -> dict[str, bytes]:
         else:
             files[f"{name}.inc"] = _constants(words[position:end])
         position = end
+    if plan.engine.tables:
+        entries = words[position : position + ENTRY.words * STATES * header["tables"]]
+        files["codes.inc"] = _lines([f"{{0x{word:x}}}" for word in entries] or ["{0}"])
     if not (plan.engine.streamed or plan.engine.store_uram):
         files |= _store_contents(plan)
     return files

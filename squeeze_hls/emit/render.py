@@ -7,7 +7,7 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from squeeze_hls.paths import TEMPLATES
-from squeeze_hls.plan import fields
+from squeeze_hls.plan import entropy, fields
 from squeeze_hls.plan.engine import EngineConfig
 
 
@@ -33,6 +33,8 @@ def config_header(engine: EngineConfig) -> str:
         "hls/config.hpp.j2",
         engine=engine,
         records=fields.RECORDS,
+        state_sets=entropy.SETS,
+        coded_chunk_bits=entropy.CHUNK_BITS,
         format_version=fields.FORMAT_VERSION,
         packet_magic=fields.PACKET_MAGIC,
         packet_types={"image": fields.IMAGE, "weights": fields.WEIGHTS, "program": fields.PROGRAM},

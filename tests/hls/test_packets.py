@@ -123,7 +123,7 @@ def test_program_for_another_engine(bench: Bench) -> None:
     assert bench.refused(reprogrammed(bench, change), reload=True) == 4
 
 
-@pytest.mark.parametrize("name", ["version", "layers", "buffers", "instructions", "params", "kernel"])
+@pytest.mark.parametrize("name", ["version", "layers", "buffers", "instructions", "params", "kernel", "tables"])
 def test_program_that_exceeds_the_engine(bench: Bench, name: str) -> None:
     word, low = field(HEADER, name)
 

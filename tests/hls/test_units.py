@@ -69,7 +69,7 @@ def test_expander(unit: Unit, engine: object, density: float) -> None:
     layer = dict.fromkeys((f.name for f in LAYER.fields), 0)
     layer |= {"half_a": 1, "half_b": 1, "rows0": 3, "columns": 3, "words": words, "groups_a": 2, "groups_b": 1}
     store = b"".join(encode_tile(halves, E.chunk) for halves in tiles)
-    got = unit("expander", np.concatenate([record_words(LAYER.pack(layer)), beats(store)]), engine)
+    got = unit("expander", np.concatenate([record_words(LAYER.pack(layer)), [0], beats(store)]), engine)
     for halves in tiles:
         expected = np.concatenate(halves)
         cycles, got = int(got[0]), got[1:]

@@ -88,10 +88,16 @@ static Values requantizer(Input in, size_t count) {
     return out;
 }
 
-// layer, tiles (group 0 and 1), store beats -> both tiles' weights
+// layer, number of entries of the entropy code, entries, store beats -> of each group's tile: cycles, weights
 static Values expander(Input in, size_t count) {
     LayerRecord layer;
     in.record(layer);
+    const int32_t entries = in.next();
+    for (int32_t i = 0; i < entries; i++) {
+        CodeEntry entry;
+        entry.bits = in.next();
+        memories.codes.write(i, entry);
+    }
     Unpacker unpacker;
     unpacker.clear();
 #if SQUEEZE_STREAMED
@@ -115,12 +121,13 @@ static Values expander(Input in, size_t count) {
 #endif
     Values out;
     state.expander.restart();
-    for (int group = 0; group < 2; group++) {
-        state.expander.begin_tile(layer, group, group, group == 0);
+    for (unsigned group = 0; group < groups_of(layer); group++) {
+        const unsigned slot = group % 2;
+        state.expander.begin_tile(layer, group, slot, group == 0);
         int32_t cycles = 0;
         for (; state.expander.busy() && cycles < 1000000; cycles++) {
             begin_iteration();
-            state.expander.step(memories.store, port, memories.tiles);
+            state.expander.step(memories.store, port, memories.codes, memories.tiles);
         }
         end_loop();
         out.push_back(cycles);
@@ -128,7 +135,7 @@ static Values expander(Input in, size_t count) {
                                (has_b(layer, group) ? layer.get<L::words>().to_uint() : 0);
         for (unsigned k = 0; k < words; k++) {
             Weight weights[COUT][CIN];
-            memories.tiles.read(group * TILE_WORDS + k, weights);
+            memories.tiles.read(slot * TILE_WORDS + k, weights);
             for (int i = 0; i < COUT * CIN; i++) {
                 out.push_back(weights[i / CIN][i % CIN].to_int());
             }
