@@ -44,7 +44,7 @@ def random_tables(rng: np.random.Generator) -> list[Table]:
     weights = np.array([w - 64 if w > 31 else w for w in range(64)])
     counts = 1 + 1e5 * np.exp(-np.abs(weights) / scales[:, None])
     limit = entropy.CHUNK_BITS // 8
-    fitted = [fit_tables(row[None], [limit])[0][0] for row in counts.astype(np.int64)]
+    fitted = [fit_tables(row[None], 1, {0}, limit)[0][0] for row in counts.astype(np.int64)]
     return (extreme + fitted)[:TABLES]
 
 
