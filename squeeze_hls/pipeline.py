@@ -152,8 +152,10 @@ def verify(plan: Plan, image: np.ndarray, level: str, listener: Listener) -> Ver
         with listener.stage("csim") as stage:
             done(check_csim(plan, image, expected), stage)
     if level == "rtl":
+        from squeeze_hls.sim.verilate import compile_engine
+
         with listener.stage("rtl") as stage, compiled_folder("rtl") as folder:
-            check, frame = check_rtl(plan, image, expected, folder)
+            check, frame = check_rtl(plan, image, expected, compile_engine(plan.engine, folder))
             cycles = frame.cycles if frame else None
             done(check, stage, f", {cycles:,} cycles" if cycles else "")
     return Verified(level=level, checks=list(checks.values()), cycles=cycles)

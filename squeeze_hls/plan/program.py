@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.plan import fields
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.fields import BUFFER, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM, Record
 
 Row = SimpleNamespace  # one record: its fields as attributes
+TABLES = {"layers": LAYER, "buffers": BUFFER, "instructions": INSTRUCTION, "params": PARAM}  # behind the header
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,8 +46,8 @@ def tile_halves(layer: Row, group: int) -> tuple[str, ...]:
 
 def pack_program(program: Program) -> bytes:
     """Payload of a program packet: 64-bit little-endian words, the last one the CRC-32 of those before."""
-    words: list[int] = []
-    for record, rows in _sections(program):
+    words = HEADER.pack(vars(program.header))
+    for record, rows in ((LAYER, program.layers), (BUFFER, program.buffers), (INSTRUCTION, program.instructions)):
         for row in rows:
             words += record.pack(vars(row))
     bias = program.params[:, 0] & (1 << 24) - 1
@@ -57,13 +57,25 @@ def pack_program(program: Program) -> bytes:
     return payload + zlib.crc32(payload).to_bytes(8, "little")
 
 
-def _sections(program: Program) -> tuple[tuple[Record, tuple[Row, ...]], ...]:
-    return (
-        (HEADER, (program.header,)),
-        (LAYER, program.layers),
-        (BUFFER, program.buffers),
-        (INSTRUCTION, program.instructions),
-    )
+def sections(data: bytes) -> dict[str, list[int]]:
+    """The 64-bit words of a program packet's payload: ``header``, then each of TABLES.
+
+    Raises InputError where the tables that the header announces are longer than the payload.
+    """
+    words = np.frombuffer(data[:-8], "<u8").tolist()
+    header = HEADER.unpack(words)
+    cut, position = {"header": words[: HEADER.words]}, HEADER.words
+    for name, record in TABLES.items():
+        end = position + record.words * header[name]
+        if end > len(words):
+            raise InputError("the program's tables are longer than the file; build it again")
+        cut[name] = words[position:end]
+        position = end
+    return cut
+
+
+def _rows(record: Record, words: list[int]) -> tuple[Row, ...]:
+    return tuple(Row(**record.unpack(words[at : at + record.words])) for at in range(0, len(words), record.words))
 
 
 def parse_program(data: bytes) -> Program:
@@ -72,29 +84,13 @@ def parse_program(data: bytes) -> Program:
         raise InputError(f"the program has {len(data)} bytes, which is not a whole program; build it again")
     if zlib.crc32(data[:-8]).to_bytes(8, "little") != data[-8:]:
         raise InputError("the program's checksum is wrong: the file was cut or altered; build it again")
-    words = np.frombuffer(data[:-8], "<u8").tolist()
-    header = Row(**HEADER.unpack(words))
+    header = Row(**HEADER.unpack(np.frombuffer(data, "<u8", HEADER.words).tolist()))
     if header.version != FORMAT_VERSION:
         raise InputError(f"the program has format version {header.version}, this release reads {FORMAT_VERSION}")
-    position = HEADER.words
-    tables = []
-    for record, count in (
-        (LAYER, header.layers),
-        (BUFFER, header.buffers),
-        (INSTRUCTION, header.instructions),
-        (PARAM, header.params),
-    ):
-        end = position + record.words * count
-        if end > len(words):
-            raise InputError("the program's tables are longer than the file; build it again")
-        tables.append(
-            tuple(Row(**record.unpack(words[p : p + record.words])) for p in range(position, end, record.words))
-        )
-        position = end
-    params = np.array([[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in tables[3]], np.int64)
-    return Program(
-        header=header, layers=tables[0], buffers=tables[1], instructions=tables[2], params=params.reshape(-1, 3)
-    )
+    words = sections(data)
+    rows = {name: _rows(record, words[name]) for name, record in TABLES.items()}
+    params = [[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in rows.pop("params")]
+    return Program(header=header, params=np.array(params, np.int64).reshape(-1, 3), **rows)
 
 
 def _signed24(value: int) -> int:
@@ -126,14 +122,15 @@ def program_crc(data: bytes) -> int:
 
 
 __all__ = [
+    "TABLES",
     "Program",
     "Row",
     "check_capacity",
-    "fields",
     "half_depth",
     "identity24",
     "pack_program",
     "parse_program",
     "program_crc",
+    "sections",
     "tile_halves",
 ]
