@@ -6,6 +6,7 @@ prints goes to a log file, and every error names that file.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -16,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from squeeze_hls.errors import MissingToolError, ToolFailedError
 
@@ -72,6 +74,33 @@ def run(
     if check and code:
         raise ToolFailedError(f"{_name(words)}: {_reason(code)}{_first_error(log)}; the whole log is {log}")
     return code
+
+
+def converse(command: Sequence[str], talk: Callable[[IO[bytes], IO[bytes]], None], *, log: Path) -> int:
+    """Run ``command`` while ``talk`` writes to its input and reads its output; returns its exit code.
+
+    What it prints on standard error goes to ``log``.  Unlike with ``run``, the terminal stays the program's too, so
+    that it can ask for a password there.  That the program ends while it is being written to is no error here: its exit
+    code and its log say why.  Raises MissingToolError where the program does not exist.
+    """
+    words = [os.fspath(word) for word in command]
+    with log.open("wb") as errors:
+        errors.write(f"$ {Path(words[0]).name}\n".encode(errors="replace"))
+        errors.flush()
+        try:
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        except (FileNotFoundError, PermissionError) as error:
+            raise MissingToolError(f"{words[0]}: cannot be run ({error.strerror})") from error
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                talk(process.stdin, process.stdout)
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stdout.close()
+            return process.wait()
+        finally:
+            _end(process)
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float | None, watch: Callable[[], None] | None) -> int:

@@ -6,6 +6,7 @@ import click
 
 from squeeze_hls.cli.build import build
 from squeeze_hls.cli.convert import quantize, unpack
+from squeeze_hls.cli.deploy import deploy
 from squeeze_hls.cli.infer import evaluate, run
 from squeeze_hls.cli.info import boards, doctor, models
 from squeeze_hls.cli.options import global_options, version_option
@@ -25,5 +26,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (build, run, evaluate, simulate, synth, quantize, unpack, boards, models, doctor):
+for command in (build, run, evaluate, simulate, synth, deploy, quantize, unpack, boards, models, doctor):
     cli.add_command(command)

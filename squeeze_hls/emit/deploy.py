@@ -21,6 +21,8 @@ PACKAGE = "squeeze_driver"
 PICTURES = ("astronaut", "camera", "chelsea", "china", "coffee", "flower", "hubble", "rocket")
 TESTED = ("chelsea", "coffee", "rocket")  # what the self-test runs
 GENERATED = "_generated.py"
+SELFTEST = "selftest.py"
+BITFILE, HANDOFF = "squeeze_engine.bit", "squeeze_engine.hwh"  # where Vivado has made them
 _SELFTEST = '''"""Compare this board, stage by stage, with stored golden values; see --help."""
 
 import os
@@ -45,7 +47,6 @@ def emit(plan: Plan, *, name: str) -> Bundle:
                 clock_mhz=plan.clock_mhz,
                 streamed=plan.engine.streamed,
             ),
-            "selftest.py": _SELFTEST,
             "pictures/LICENSES.md": (pictures.BUILTIN / "LICENSES.md").read_bytes(),
         }
     )
@@ -53,8 +54,15 @@ def emit(plan: Plan, *, name: str) -> Bundle:
         bundle.add("labels.txt", "".join(f"{printable(label)}\n" for label in network.labels))
     for picture in PICTURES:
         bundle.add(f"pictures/{picture}.jpg", (pictures.BUILTIN / f"{picture}.jpg").read_bytes())
-    bundle.merge(driver_files(), PACKAGE)
+    bundle.merge(code_files())
     bundle.merge(golden_values(plan), "selftest")
+    return bundle
+
+
+def code_files() -> Bundle:
+    """All Python below ``deploy/``: the same for every build."""
+    bundle = Bundle({SELFTEST: _SELFTEST})
+    bundle.merge(driver_files(), PACKAGE)
     return bundle
 
 

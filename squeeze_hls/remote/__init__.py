@@ -1,0 +1,1 @@
+"""Copying a build's ``deploy/`` to a board: ``send`` here, ``receive`` there, one ssh connection between them."""
