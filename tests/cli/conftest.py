@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,40 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, quantized: Path, digits: Path) -> Path:
+    """A build of the small network, verified by the executor; a module of tests may have another."""
+    folder = tmp_path_factory.mktemp("build") / "digits"
+    image = digits / "test" / "1" / "1500.png"
+    arguments = [
+        "build",
+        quantized,
+        "--board",
+        "pynq-z2",
+        "--verify",
+        "executor",
+        "--out",
+        folder,
+        "--image",
+        image,
+        "-q",
+    ]
+    assert cli.run([str(a) for a in arguments]) == 0
+    return folder
+
+
+@pytest.fixture
+def mine(built: Path, here: Path) -> Path:
+    """A copy of the build that a test may spoil."""
+    shutil.copytree(built, here / "mine")
+    return here / "mine"
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below ``folder``."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    """The report of a build."""
+    return json.loads((folder / "report.json").read_text())
