@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Verilator's own library takes longer to compile than most modules: once for all tests that simulate RTL."""
+    objects = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}" / "objects"
+    command = [sys.executable, str(ROOT / "scripts" / "objcache.py"), str(objects)]
+    os.environ.setdefault("OBJCACHE", shlex.join(command))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

