@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,22 +154,29 @@ class SelfTest:
     def _interrupt(self, hardware: Hardware) -> None:
         """The interrupt of one more picture; it is kept until somebody asks for it."""
         self.stage = "interrupt"
-        loop = asyncio.get_event_loop()
-        if loop.is_running():
+        with contextlib.suppress(RuntimeError):  # which says that there is none
+            asyncio.get_running_loop()
             self._note("skipped", "an event loop is running already")
             return
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._interrupt_comes(hardware))
+        finally:
+            loop.close()
+        self._note("passed", "one picture")
+
+    async def _interrupt_comes(self, hardware: Hardware) -> None:
         with hardware.interrupts() as interrupt:
             if interrupt is None:
                 raise Differs("PYNQ finds no interrupt of the engine; asynchronous inference polls instead")
             self._infer(hardware, 0)
             self.stage = "interrupt"
             try:
-                loop.run_until_complete(asyncio.wait_for(interrupt.wait(), INTERRUPT_SECONDS))
+                await asyncio.wait_for(interrupt.wait(), INTERRUPT_SECONDS)
             except asyncio.TimeoutError as error:  # noqa: UP041 - another class before Python 3.11
                 raise Differs(
                     "an image was done, but no interrupt came; asynchronous inference polls instead"
                 ) from error
-        self._note("passed", "one picture")
 
     def _equal(self, what: str, got: int, expected: int) -> None:
         if got != expected:
@@ -215,14 +223,20 @@ class SelfTest:
         self.stage = "image in"
         hardware.start()
         hardware.send.transfer(image, image.nbytes)
-        yield Wait(f"the image to be sent ({hardware.send.name})", hardware.send.finished)
+        yield Wait(partial(hardware.blocked, "the image"), hardware.send.finished)
         self.stage = "compute"
-        yield Wait("the engine to compute the image, which it has, and for its logits to be taken", hardware.idle)
+        yield Wait(partial(self._not_ended, hardware), hardware.idle)
         hardware.check_engine("the image")
         self.stage = "logits out"
-        yield Wait(f"the logits ({hardware.receive.name})", hardware.receive.finished)
+        yield Wait(f"the logits ({hardware.receive})", hardware.receive.finished)
         if hardware.receive.received() != 4 * self.model.classes:
             raise Differs(f"{hardware.receive.received()} bytes came, not {4 * self.model.classes}")
+
+    def _not_ended(self, hardware: Hardware) -> str:
+        """What the engine waits for, which has the image."""
+        weights = hardware.send_weights
+        self.stage = "logits out" if weights is None or weights.finished() else "weights load"
+        return hardware.blocked("the image", image_sent=True)
 
     def _explain(self, hardware: Hardware, index: int, logits: np.ndarray) -> tuple[str, str]:
         """Where wrong logits come from, as far as that can be told from outside: (stage, what was seen)."""

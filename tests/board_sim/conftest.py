@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from squeeze_hls import golden
+from squeeze_hls.driver.overlays import load_overlay
 from squeeze_hls.emit.registers import offset
 from squeeze_hls.plan import Plan
 from squeeze_hls.plan.packets import Packet, image_packet, program_packet, stream_packet, weights_packet
@@ -41,7 +42,7 @@ class Host:
 
         self.pynq, self.device, self.plan = pynq, device, plan
         self.path = simulated.make(plan, folder)
-        self.overlay = pynq.Overlay(str(self.path))
+        self.overlay = load_overlay(str(self.path), device)
         self.dma, self.engine = self.overlay.dma, self.overlay.engine
 
     def register(self, name: str) -> int:

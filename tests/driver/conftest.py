@@ -16,9 +16,9 @@ from tests.networks import random_network
 
 def deployed(plan: Plan, name: str = "a network") -> bytes:
     """The plan's ``model.sqz``."""
-    from squeeze_hls.pipeline import _deploy_model
+    from squeeze_hls.emit.update import model_file
 
-    return _deploy_model(plan, name)
+    return model_file(plan, name)
 
 
 def expected(plan: Plan, images: np.ndarray) -> np.ndarray:

@@ -184,7 +184,7 @@ def test_a_hanging_engine_is_named_and_loaded_anew(board: FakeBoard, bitfile: Pa
         board.faults |= {"hang"}
         with pytest.raises(driver.AcceleratorTimeout) as caught:
             accelerator.run(images)
-        assert caught.value.what == "image 1 of 2 to be sent (dma.sendchannel)"
+        assert caught.value.what == "image 1 of 2 to be sent (dma.sendchannel, s_axis_in)"
         for part in ("0.05 s", "engine: ap_ctrl 0x0", "dma.sendchannel busy", "dma.recvchannel busy"):
             assert part in str(caught.value)
         assert board.loads == 2, "what hangs is loaded anew"
@@ -199,7 +199,10 @@ def test_logits_that_nobody_takes(board: FakeBoard, bitfile: Path, plan: Plan, m
     with open_accelerator(bitfile) as accelerator:
         with monkeypatch.context() as patch:
             patch.setattr(type(board.dma), "receive", lambda *_: False)
-            with pytest.raises(driver.AcceleratorTimeout, match="the engine to compute image 1 of 2"):
+            with pytest.raises(
+                driver.AcceleratorTimeout,
+                match=r"the logits of image 1 of 2 to be taken \(dma.recvchannel, m_axis_out\)",
+            ):
                 accelerator.run(images)
         np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))
 
@@ -407,7 +410,7 @@ def test_an_asynchronous_time_out(board: FakeBoard, bitfile: Path, plan: Plan) -
     images = random_images(plan, 1)
     with open_accelerator(bitfile) as accelerator:
         board.faults.add("hang")
-        with pytest.raises(driver.AcceleratorTimeout, match="the engine to compute image 1 of 1"):
+        with pytest.raises(driver.AcceleratorTimeout, match="image 1 of 1 to be sent"):
             asyncio.run(accelerator.run_async(images))
         board.faults.clear()
         np.testing.assert_array_equal(accelerator.run(images), expected(plan, images))

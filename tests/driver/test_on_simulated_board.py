@@ -298,7 +298,7 @@ def test_selftest_as_a_script(device: Any, tmp_path: Path, streamed: bool) -> No
         ("image", {"flipped": {"dma/MM2S": 0}}, "compute"),
         ("image", {"stale_line": 200}, "image in"),
         ("image", {"hang": {"s_axis_in"}}, "image in"),
-        ("image", {"hang": {"m_axis_out"}}, "compute"),
+        ("image", {"hang": {"m_axis_out"}}, "logits out"),
         ("image", {"dma_errors": {"dma/S2MM": "DMAIntErr"}}, "logits out"),
         ("image", {"lost_interrupts": {"engine/interrupt"}}, "interrupt"),
     ],

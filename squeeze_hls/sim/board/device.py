@@ -90,11 +90,6 @@ class SimulatedBoard(Device):
         path = Path(bitfile_name)
         self.arch = "armv7l" if bitfile.read(path).family == "zynq-7000" else "aarch64"
         parser = RuntimeMetadataParser(Metadata(input=str(path.with_suffix(".hwh"))))
-        # PYNQ 4.0 looks for the achieved frequency by the name that it has on UltraScale+ alone.
-        parameters = parser.ip_dict[parser.ps_name]["parameters"]
-        for number, clock in parser.clock_dict.items():
-            if clock.get("frequency") is None and f"PCW_ACT_FPGA{number}_PERIPHERAL_FREQMHZ" in parameters:
-                clock["frequency"] = float(parameters[f"PCW_ACT_FPGA{number}_PERIPHERAL_FREQMHZ"])
         # What XRT adds on a board.
         parser.mem_dict["PSDDR"] = {
             "raw_type": 2, "used": 1, "base_address": 0, "size": BYTES, "tag": "PSDDR", "idx": 0, "streaming": False,
