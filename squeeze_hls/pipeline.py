@@ -192,25 +192,6 @@ def file_name(text: str) -> str:
     return plain.lstrip(".-")[:80] or "model"
 
 
-def _deploy_model(plan: Plan, name: str) -> bytes:
-    from squeeze_hls.deploy import DeployModel, pack_model
-
-    network = plan.network
-    return pack_model(
-        DeployModel(
-            name=name,
-            engine=plan.engine.id,
-            input_shape=network.input_shape,
-            resize=network.preprocess.resize,
-            classes=network.classes,
-            logit_scale=float(network.scale.get(network.nodes[-1].output, 1.0)),
-            labels=network.labels,
-            program=plan.program_bin,
-            weights=plan.weights_bin,
-        )
-    )
-
-
 def _write_build(
     plan: Plan,
     loaded: Loaded,
@@ -222,19 +203,17 @@ def _write_build(
 ) -> Done:
     from squeeze_hls.bundle import REPORT, Bundle, write_bundle
     from squeeze_hls.emit import deploy, hls, rtl
-    from squeeze_hls.quantize import export
     from squeeze_hls.report.build_report import build_report, to_json
 
     with listener.stage("write") as stage:
         bundle = Bundle(
             {
-                "model.onnx": export.to_onnx(plan.network, "qdq"),
                 "program.bin": plan.program_bin,
                 "weights.bin": plan.weights_bin,
-                UPDATE: _deploy_model(plan, loaded.graph.name),
             }
         )
         bundle.merge(deploy.emit(plan, name=loaded.graph.name), "deploy")
+        bundle.add("model.onnx", bundle["deploy/model.onnx"])
         if flow != "rtl":
             bundle.merge(hls.emit(plan, image=image), "hls")
         if flow != "hls":
@@ -258,9 +237,10 @@ def _write_build(
 
 def _write_update(plan: Plan, loaded: Loaded, verified: Verified, out: Path) -> Done:
     from squeeze_hls.bundle import Bundle, write_bundle, write_file
+    from squeeze_hls.emit.update import model_file
     from squeeze_hls.report.build_report import build_report
 
-    bundle = Bundle({UPDATE: _deploy_model(plan, loaded.graph.name)})
+    bundle = Bundle({UPDATE: model_file(plan, loaded.graph.name)})
     if _only_update(out):
         write_file(bundle[UPDATE], out / UPDATE)
     else:

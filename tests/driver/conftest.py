@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from squeeze_hls import golden
 from squeeze_hls.board import load_board
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
+from tests.board_sim.plans import notebook_loop
 from tests.driver.fake_board import FakeBoard
 from tests.networks import random_network
 
@@ -31,7 +35,6 @@ def random_images(plan: Plan, count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, *plan.network.input_shape), np.uint8)
 
 
-# Of these seeds the logits depend on the picture, which is not so of all.
 @pytest.fixture(scope="session")
 def plan() -> Plan:
     return make_plan(random_network(11), load_board("pynq-z2"))
@@ -67,3 +70,32 @@ def streamed_board(streamed_plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Fake
     board = FakeBoard(streamed_plan.engine, streamed_plan.weights_bin)
     board.install(monkeypatch)
     return board
+
+
+@pytest.fixture
+def loop() -> asyncio.AbstractEventLoop:
+    return notebook_loop()
+
+
+@pytest.fixture
+def device(loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """The simulated board without any fault; a test must leave it without buffers."""
+    from squeeze_hls.driver import exclusive
+    from squeeze_hls.sim import board
+
+    device = board.register()
+    device.faults.clear()
+    yield device
+    device.faults.clear()
+    left = device.memory.allocated
+    if left:  # this test fails, the next ones are not to
+        exclusive._in_use.clear()
+        device.memory.__init__()
+    device.close()
+    assert not left, "buffers were not freed"
+
+
+@pytest.fixture(params=[False, True], ids=["resident", "streamed"])
+def streamed(request: pytest.FixtureRequest) -> bool:
+    """Both kinds of engine."""
+    return request.param
