@@ -32,7 +32,7 @@ RTL = ROOT / "hw" / "rtl"
 PACKAGE = RTL / "squeeze_pkg.sv"
 BUILDS = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}"
 WAVEFORMS: list[Path] = []  # written so far
-MAKEFLAGS = "CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
+MAKEFLAGS = "PYTHON3=python3 VM_PARALLEL_BUILDS=0"
 
 
 def shapes(always: Sequence[Any], more: Sequence[Any]) -> list[Any]:
