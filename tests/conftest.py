@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+ENGINE = re.compile(r"\[(\d+x\d+x\d+-(resident|streamed))\b")  # of a test's parameters
 
 
 def pytest_configure() -> None:
@@ -22,13 +24,18 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders whose tests compile C++, or simulate or synthesize RTL, belong to the stages of these names."""
+    """Folders whose tests compile C++, or simulate or synthesize RTL, belong to the stages of these names.
+
+    Tests of one simulated engine run in one worker (pytest -n 2 --dist loadgroup), so that it is compiled once.
+    """
     for item in items:
         folders = set(item.path.relative_to(ROOT / "tests").parts[:-1])
         if {"hls", "whole"} & folders:
             item.add_marker(pytest.mark.csim)
         if {"rtl", "synth"} & folders:
             item.add_marker(pytest.mark.rtl)
+            if engine := ENGINE.search(item.nodeid):
+                item.add_marker(pytest.mark.xdist_group(engine[1]))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from squeeze_hls import cli, golden, tools
 from tests.cli.conftest import Run, report_of, tree
 from tests.cli.test_build import resign
 
-pytestmark = pytest.mark.rtl
+pytestmark = [pytest.mark.rtl, pytest.mark.xdist_group("simulate")]
 PICTURE = "test/1/1500.png"
 
 
