@@ -31,10 +31,11 @@ _PACKAGES = (
     ("jupyter", "notebooks", "nothing in this version, which has no notebooks"),
     ("torch", "exporting your own models to ONNX", "export elsewhere; only the ONNX file is needed here"),
 )
-# program, arguments for its version, purpose, cost
+# program, purpose, cost
 _PROGRAMS = (
-    ("vitis_hls", ("-version",), "synthesis of the HLS project", "run hls/run_hls.tcl where Vitis HLS 2023.2+ is"),
-    ("vivado", ("-version",), "implementation and bitstream", "run the block design's Tcl where Vivado is"),
+    ("vitis_hls", "synthesis of the C++ (up to 2024.1)", "no bitstream --flow hls here, unless there is vitis-run"),
+    ("vitis-run", "synthesis of the C++ (from 2023.2 on)", "no bitstream --flow hls here, unless there is vitis_hls"),
+    ("vivado", "implementation and bitstream", "`bitstream` packs what another machine needs; docs/bitstream.md"),
 )
 
 
@@ -46,7 +47,7 @@ def examine() -> list[Tool]:
         _compiler(),
         _headers(),
         *(Tool(name=n, version=package_version(n), purpose=p, cost=c) for n, p, c in _PACKAGES),
-        *(Tool(name=n, version=_program_version(n, args), purpose=p, cost=c) for n, args, p, c in _PROGRAMS),
+        *(Tool(name=n, version=_program_version(n), purpose=p, cost=c) for n, p, c in _PROGRAMS),
     ]
 
 
@@ -91,10 +92,8 @@ def _headers() -> Tool:
     )
 
 
-def _program_version(name: str, arguments: tuple[str, ...]) -> str | None:
-    found = tools.find_program(name)
-    if found is None:
-        return None
-    line = tools.version([str(found), *arguments], timeout=60) or ""
-    number = re.search(r"\d{4}\.\d+(\.\d+)?", line)
-    return number.group() if number else "present"
+def _program_version(name: str) -> str | None:
+    from squeeze_hls.vendor.programs import version_of
+
+    version = version_of(name)
+    return "present" if version == "unknown" else version

@@ -10,11 +10,13 @@ import contextlib
 import importlib.util
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import time
+import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -117,13 +119,33 @@ def _wait(process: subprocess.Popen[bytes], timeout: float | None, watch: Callab
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that still runs, and its children."""
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError):  # no process groups on Windows; or it ended meanwhile
-            process.kill()
+    """Kill a process that still runs, what it left behind in its group, and of its children those that left that."""
+    running = process.poll() is None
+    family = _descendants(process.pid) if running else []
+    with contextlib.suppress(AttributeError, ProcessLookupError):  # no process groups on Windows; or nobody is left
+        os.killpg(process.pid, signal.SIGKILL)
+    if running:
+        process.kill()
         process.wait()
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(parent: int) -> list[int]:
+    """Processes below ``parent``, where /proc tells."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = entry.read_text(errors="replace").rpartition(")")[2].split()  # state, parent, ...
+            children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+    found: list[int] = []
+    pending = [parent]
+    while pending:
+        below = children.get(pending.pop(), [])
+        found += below
+        pending += below
+    return found
 
 
 def _name(words: Sequence[str]) -> str:
@@ -149,16 +171,30 @@ def _first_error(log: Path) -> str:
     return f": {chosen[:EXCERPT]}" if chosen else ""
 
 
-def version(command: Sequence[str], *, timeout: float = 20) -> str | None:
-    """First line that ``command`` prints (on either stream), or None where it cannot be run."""
+def version(command: Sequence[str], *, timeout: float = 20, pattern: str | None = None) -> str | None:
+    """First line that ``command`` prints (on either stream), or the first match of ``pattern``; None where it cannot
+    be run or prints no such thing.
+    """
     try:
         done = subprocess.run(
             list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    return lines[0].strip() if lines and done.returncode == 0 else None
+    text = done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+    if pattern is not None:
+        found = re.search(pattern, text)
+        return found.group() if found else None
+    return text.splitlines()[0].strip() if text else None
+
+
+def open_browser(url: str) -> bool:
+    """Show a page in the user's browser; False where there is none but such as run in the terminal."""
+    try:
+        browser = webbrowser.get()
+        return type(browser) is not webbrowser.GenericBrowser and browser.open(url)
+    except webbrowser.Error:
+        return False
 
 
 def find_program(name: str) -> Path | None:

@@ -42,7 +42,8 @@ class Processor:
     clock_setting: str  # MHz
     settings: tuple[tuple[str, str], ...]
     addresses: dict[str, int]  # of the cells with registers
-    memory: tuple[str, int]  # segment of the memory behind `slave`, and its bytes, from address 0
+    memory_map: str  # of what lies behind `slave`
+    memory: tuple[str, int]  # the DRAM's segment in it, and its bytes, from address 0
     first_interrupt: int  # of `interrupt`, as the operating system counts
 
 
@@ -51,7 +52,7 @@ PROCESSORS = {
         vlnv="xilinx.com:ip:processing_system7",
         version="5.5",
         rule="xilinx.com:bd_rule:processing_system7",
-        automation='make_external "FIXED_IO, DDR" apply_board_preset 1 Master Disable Slave Disable',
+        automation='make_external "FIXED_IO, DDR" Master Disable Slave Disable',
         clock="FCLK_CLK0",
         reset="FCLK_RESET0_N",
         master="M_AXI_GP0",
@@ -61,11 +62,16 @@ PROCESSORS = {
         interrupt="IRQ_F2P",
         clock_setting="PCW_FPGA0_PERIPHERAL_FREQMHZ",
         settings=(
+            ("PCW_USE_M_AXI_GP0", "1"),
             ("PCW_USE_S_AXI_HP0", "1"),
+            ("PCW_S_AXI_HP0_DATA_WIDTH", "64"),
+            ("PCW_EN_CLK0_PORT", "1"),
+            ("PCW_EN_RST0_PORT", "1"),
             ("PCW_USE_FABRIC_INTERRUPT", "1"),
             ("PCW_IRQ_F2P_INTR", "1"),
         ),
         addresses={"engine": 0x43C0_0000, "dma": 0x4040_0000, "dma_weights": 0x4041_0000, "intc": 0x4180_0000},
+        memory_map="ps/S_AXI_HP0",
         memory=("HP0_DDR_LOWOCM", 0x2000_0000),
         first_interrupt=61,
     ),
@@ -73,7 +79,7 @@ PROCESSORS = {
         vlnv="xilinx.com:ip:zynq_ultra_ps_e",
         version="3.5",
         rule="xilinx.com:bd_rule:zynq_ultra_ps_e",
-        automation="apply_board_preset 1",
+        automation="",
         clock="pl_clk0",
         reset="pl_resetn0",
         master="M_AXI_HPM0_FPD",
@@ -91,6 +97,7 @@ PROCESSORS = {
             ("PSU__USE__IRQ0", "1"),
         ),
         addresses={"engine": 0xA000_0000, "dma": 0xA001_0000, "dma_weights": 0xA002_0000, "intc": 0xA003_0000},
+        memory_map="ps/SAXIGP2",
         memory=("HP0_DDR_LOW", 0x8000_0000),
         first_interrupt=121,
     ),
@@ -148,6 +155,7 @@ class BlockDesign:
 
     part: str
     board_part: str
+    settings: tuple[tuple[str, str], ...]  # of the processor on this board; none: they come with Vivado's board files
     clock_mhz: float
     processor: Processor
     cells: tuple[Cell, ...]  # the processor first
@@ -162,6 +170,16 @@ class BlockDesign:
         return f"ps/{self.processor.clock}"
 
     @property
+    def memory_segment(self) -> str:
+        """The DRAM that the DMA reaches."""
+        return f"{self.processor.memory_map}/{self.processor.memory[0]}"
+
+    @property
+    def memory_spaces(self) -> tuple[str, ...]:
+        """Address spaces of the interfaces that reach it."""
+        return tuple(master.replace("M_AXI_", "Data_") for master in self.memory_masters)
+
+    @property
     def streamed(self) -> bool:
         return any(cell.name == "dma_weights" for cell in self.cells)
 
@@ -171,11 +189,19 @@ class BlockDesign:
 
 
 def describe(
-    family: str, part: str, clock_mhz: float, *, streamed: bool, board_part: str = "", rtl_top: str = ""
+    family: str,
+    part: str,
+    clock_mhz: float,
+    *,
+    streamed: bool,
+    board_part: str = "",
+    settings: tuple[tuple[str, str], ...] = (),
+    rtl_top: str = "",
 ) -> BlockDesign:
     """The design around an engine that Vitis HLS packaged, or around the Verilog module ``rtl_top``.
 
-    ``family`` is a key of PROCESSORS.  With ``streamed`` weights they get a DMA of their own.
+    ``family`` is a key of PROCESSORS, ``settings`` are the processor's on the board.  With ``streamed`` weights they
+    get a DMA of their own.
     """
     ps = PROCESSORS[family]
     dmas = ("dma", "dma_weights") if streamed else ("dma",)
@@ -191,7 +217,7 @@ def describe(
             name="ps",
             vlnv=ps.vlnv,
             version=ps.version,
-            parameters=(*ps.settings, (ps.clock_setting, f"{clock_mhz:g}")),
+            parameters=(*settings, *ps.settings, (ps.clock_setting, f"{clock_mhz:g}")),
             clocks=(ps.master_clock, ps.slave_clock),
         ),
         Cell(name="reset", vlnv="xilinx.com:ip:proc_sys_reset", version="5.0", clocks=("slowest_sync_clk",)),
@@ -240,6 +266,7 @@ def describe(
     return BlockDesign(
         part=part,
         board_part=board_part,
+        settings=settings,
         clock_mhz=clock_mhz,
         processor=ps,
         cells=cells,

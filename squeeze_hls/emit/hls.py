@@ -52,7 +52,8 @@ def emit(plan: Plan, *, image: np.ndarray | None = None, logits: np.ndarray | No
     bundle.merge(data, "tb")
     bundle.add("run_hls.tcl", render("hls/run_hls.tcl.j2", **values))
     streamed = plan.engine.streamed
-    bundle.add("vivado/build.tcl", block_design(plan.board, plan.clock_mhz, streamed=streamed))
+    script = block_design(plan.board, plan.clock_mhz, streamed=streamed, engine_id=plan.engine.id)
+    bundle.add("vivado/build.tcl", script)
     return bundle
 
 

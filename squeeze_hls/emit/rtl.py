@@ -71,13 +71,13 @@ def loaded(plan: Plan, prefix: str) -> dict[str, str]:
 
 def contents(plan: Plan) -> dict[str, bytes]:
     """Initial memory contents as $readmemh files, by name without the prefix (see hw/rtl/program_memory.sv and
-    split_memory.sv).
+    split_memory.sv): a line for every word of the memory, as AMD UG901 asks for.
     """
-    words = sections(plan.program_bin)
-    layers = words["layers"]
-    files = {f"layer{k}": _lines(layers[k :: fields.LAYER.words], 64) for k in range(fields.LAYER.words)}
-    files["buffers"] = _lines(words["buffers"], _struct(fields.BUFFER).bits)
-    files["instructions"] = _lines(words["instructions"], 64)
+    engine, words = plan.engine, sections(plan.program_bin)
+    layers, step = words["layers"], fields.LAYER.words
+    files = {f"layer{k}": _lines(layers[k::step], 64, engine.layer_depth) for k in range(step)}
+    files["buffers"] = _lines(words["buffers"], _struct(fields.BUFFER).bits, engine.buffer_depth)
+    files["instructions"] = _lines(words["instructions"], 64, fields.INSTRUCTION.words * engine.program_depth)
     low = (1 << _REQUANTIZE_BITS) - 1
     params = [word & low for word in words["params"]]
     files |= _split("params", params, power_of_two_pieces(plan.engine.param_depth, 2), _REQUANTIZE_BITS)
@@ -102,7 +102,12 @@ def emit(plan: Plan) -> Bundle:
     bundle.add(
         "vivado/build.tcl",
         block_design(
-            plan.board, plan.clock_mhz, streamed=plan.engine.streamed, rtl_top=TOP, rtl_files=(*names, *memories)
+            plan.board,
+            plan.clock_mhz,
+            streamed=plan.engine.streamed,
+            engine_id=plan.engine.id,
+            rtl_top=TOP,
+            rtl_files=(*names, *memories),
         ),
     )
     return bundle
@@ -117,15 +122,16 @@ def _split(name: str, words: list[int], pieces: Iterable[int], bits: int) -> dic
     """One file for each power-of-two piece of a split memory, named by the piece's bit."""
     files, first = {}, 0
     for size in pieces:
-        files[f"{name}{size.bit_length() - 1:02}"] = _lines(words[first : first + size], bits)
+        files[f"{name}{size.bit_length() - 1:02}"] = _lines(words[first : first + size], bits, size)
         first += size
     return files
 
 
-def _lines(words: Iterable[int], bits: int) -> bytes:
-    """A $readmemh file; of a memory that holds nothing, one word of zeros."""
+def _lines(words: Iterable[int], bits: int, depth: int) -> bytes:
+    """A $readmemh file for a memory of ``depth`` words, zeros behind those given."""
     digits = -(-bits // 4)
-    return "".join(f"{word:0{digits}x}\n" for word in words or [0]).encode()
+    lines = [f"{word:0{digits}x}\n" for word in words]
+    return "".join(lines + ["0" * digits + "\n"] * (depth - len(lines))).encode()
 
 
 # --- the package of bit layouts ---
