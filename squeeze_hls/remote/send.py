@@ -7,6 +7,7 @@ passwords and unknown host keys itself, on the user's terminal.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import json
@@ -24,11 +25,9 @@ from squeeze_hls.builds import MAX_FILE_BYTES, MAX_FILES, open_build, read_plain
 from squeeze_hls.emit.deploy import BITFILE, HANDOFF, code_files
 from squeeze_hls.errors import InputError, MissingToolError, ToolFailedError
 from squeeze_hls.progress import Listener, Stage
-from squeeze_hls.remote import receive
+from squeeze_hls.remote import USER, receive
 from squeeze_hls.sim.board.bitfile import MAGIC as SIMULATED
 
-FOLDER = "/home/xilinx/jupyter_notebooks/squeeze_hls"
-USER = "xilinx"
 DEPLOY = "deploy"
 LASTING = (BITFILE, HANDOFF)
 CONNECT_SECONDS = 20
@@ -182,11 +181,14 @@ class _Talk:
             table = [{"path": f.path, "bytes": len(f.content), "sha256": f.sha256} for f in self.files]
             out.write(json.dumps({"to": self.to, "files": table, "lasting": LASTING}).encode() + b"\n")
             out.flush()
-            wanted = set(self._answer(back).get("wanted", []))
-            self._pour([file for file in self.files if file.path in wanted], out, stage)
-            answer = self._answer(back)
-            if isinstance(answer.get("done"), dict):
-                self.done = answer["done"]
+            wanted = self._answer(back).get("wanted")
+            if not isinstance(wanted, list):
+                return
+            with contextlib.suppress(BrokenPipeError):  # where the board stops listening, it has said why
+                self._pour([file for file in self.files if file.path in wanted], out, stage)
+            done = self._answer(back).get("done")
+            if isinstance(done, dict):
+                self.done = done
                 stage.outcome = f"{len(wanted)} of {len(self.files)} files"
 
     def _answer(self, back: IO[bytes]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 
 from squeeze_hls import cli
+from squeeze_hls.remote.receive import RECORD
 
+SSH = Path(__file__).with_name("fake_ssh.py")
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"
 
 
@@ -42,6 +46,7 @@ class Result:
 
 
 Run = Callable[..., Result]
+Deploy = Callable[..., Result]
 
 
 @pytest.fixture
@@ -129,3 +134,75 @@ def tree(folder: Path) -> dict[str, bytes]:
 def report_of(folder: Path) -> dict[str, Any]:
     """The report of a build."""
     return json.loads((folder / "report.json").read_text())
+
+
+def change_report(folder: Path, **values: Any) -> None:
+    """Give keys of a build's report other values."""
+    (folder / "report.json").write_text(json.dumps({**report_of(folder), **values}))
+
+
+def resign(folder: Path, path: str) -> None:
+    """Make the report agree with an altered file, as somebody hostile would."""
+    files = [
+        {**entry, "sha256": hashlib.sha256((folder / path).read_bytes()).hexdigest()}
+        if entry["path"] == path
+        else entry
+        for entry in report_of(folder)["files"]
+    ]
+    change_report(folder, files=files)
+
+
+# --- a board behind a faked ssh ---
+
+
+@dataclass(frozen=True)
+class Board:
+    """The folder that plays the board."""
+
+    folder: Path
+
+    @property
+    def notebooks(self) -> Path:
+        return self.folder / "home" / "jupyter_notebooks"
+
+    @property
+    def deployed(self) -> Path:
+        return self.notebooks / "squeeze_hls"
+
+    def files(self) -> dict[str, bytes]:
+        """What is deployed, without the record."""
+        return {path: content for path, content in tree(self.deployed).items() if path != RECORD}
+
+    def fails(self, how: str) -> None:
+        (self.folder / "how").write_text(how)
+
+    def calls(self) -> list[list[str]]:
+        """The words of every call of ssh."""
+        log = self.folder / "calls"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """A board with the folders of a PYNQ image."""
+    folder = tmp_path / "board"
+    (folder / "home" / "jupyter_notebooks").mkdir(parents=True)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sh").symlink_to(shutil.which("sh") or "sh")
+    for name, script in (("ssh", f"{sys.executable} {SSH}"), ("python3", sys.executable)):
+        (programs / name).write_text(f'#!/bin/sh\nexec {script} "$@"\n')
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setenv("FAKE_SSH", str(folder))
+    return Board(folder)
+
+
+@pytest.fixture
+def deploy(run: Run, mine: Path, board: Board) -> Deploy:
+    """Runs ``squeeze-hls deploy`` on ``mine``."""
+
+    def call(*arguments: object, host: str = "pynq", to: str = "jupyter_notebooks/squeeze_hls") -> Result:
+        return run("deploy", mine, host, "--to", to, *arguments)
+
+    return call

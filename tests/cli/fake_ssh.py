@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""What stands for ssh: runs the remote command in a folder that plays the board's home, or fails as ssh does.
+
+$FAKE_SSH names the folder; its file ``how`` says what goes wrong, and ``calls`` is given the words of every call.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+FAILURES = {
+    "denied": (255, "xilinx@pynq: Permission denied (publickey,password)."),
+    "host key": (255, "Host key verification failed."),
+    "changed key": (255, "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed."),
+    "no such host": (255, "ssh: Could not resolve hostname pynq: Name or service not known"),
+    "time out": (255, "ssh: connect to host pynq port 22: Connection timed out"),
+    "refused": (255, "ssh: connect to host pynq port 22: Connection refused"),
+    "no route": (255, "ssh: connect to host pynq port 22: No route to host"),
+    "no python": (127, "sh: 1: exec: python3: not found"),
+    "odd": (255, "kex_exchange_identification: \x1b[31mread: reset by peer"),
+}
+
+board = Path(os.environ["FAKE_SSH"])
+how = (board / "how").read_text() if (board / "how").exists() else ""
+words = sys.argv[1:]
+with (board / "calls").open("a") as calls:
+    calls.write(json.dumps(words) + "\n")
+if how in FAILURES:
+    code, text = FAILURES[how]
+    print(text, file=sys.stderr)
+    sys.exit(code)
+
+host, command = words[words.index("--") + 1 :]
+if how == "talkative":
+    print("Welcome to PYNQ Linux\nsqueeze-hls is great\n" * 20, flush=True)
+remote = subprocess.Popen(
+    ["sh", "-c", command], cwd=board / "home", env={**os.environ, "HOME": str(board / "home")}, stdin=subprocess.PIPE
+)
+
+
+def pump() -> None:
+    """From our input to the remote command's."""
+    sent, spoilt = 0, False
+    while data := sys.stdin.buffer.read1(10_000):
+        sent += len(data)
+        if how == "damaged" and sent > 100_000 and not spoilt:
+            data, spoilt = bytes([data[0] ^ 1]) + data[1:], True
+        if how == "cut" and sent > 100_000:
+            break
+        try:
+            remote.stdin.write(data)
+            remote.stdin.flush()
+        except BrokenPipeError:
+            return
+    with contextlib.suppress(BrokenPipeError):
+        remote.stdin.close()
+
+
+threading.Thread(target=pump, daemon=True).start()
+code = remote.wait()
+if how == "cut":
+    print("client_loop: send disconnect: Broken pipe", file=sys.stderr)
+    code = 255
+sys.stderr.flush()
+os._exit(code)  # as ssh, which does not wait for more input when the remote command has ended
