@@ -126,9 +126,11 @@ def _paths(deploy: Path) -> Iterator[str]:
 
 
 def foreign_code(files: list[File]) -> list[str]:
-    """Python files that are not what this version writes: a stranger's, or another version's."""
+    """Python and notebooks that are not what this version writes: a stranger's, or another version's."""
     ours = code_files()
-    return [file.path for file in files if file.path.endswith(".py") and ours.get(file.path) != file.content]
+    return [
+        file.path for file in files if file.path.endswith((".py", ".ipynb")) and ours.get(file.path) != file.content
+    ]
 
 
 def command(host: Host) -> list[str]:

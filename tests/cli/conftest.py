@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 import pytest
 
 from squeeze_hls import cli
-from squeeze_hls.remote.receive import RECORD
+from tests.ssh_board import Board, set_up
+from tests.ssh_board import tree as tree  # for the tests
 
-SSH = Path(__file__).with_name("fake_ssh.py")
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"
 
 
@@ -126,11 +125,6 @@ def mine(built: Path, here: Path) -> Path:
     return here / "mine"
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below ``folder``."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def report_of(folder: Path) -> dict[str, Any]:
     """The report of a build."""
     return json.loads((folder / "report.json").read_text())
@@ -152,50 +146,13 @@ def resign(folder: Path, path: str) -> None:
     change_report(folder, files=files)
 
 
-# --- a board behind a faked ssh ---
-
-
-@dataclass(frozen=True)
-class Board:
-    """The folder that plays the board."""
-
-    folder: Path
-
-    @property
-    def notebooks(self) -> Path:
-        return self.folder / "home" / "jupyter_notebooks"
-
-    @property
-    def deployed(self) -> Path:
-        return self.notebooks / "squeeze_hls"
-
-    def files(self) -> dict[str, bytes]:
-        """What is deployed, without the record."""
-        return {path: content for path, content in tree(self.deployed).items() if path != RECORD}
-
-    def fails(self, how: str) -> None:
-        (self.folder / "how").write_text(how)
-
-    def calls(self) -> list[list[str]]:
-        """The words of every call of ssh."""
-        log = self.folder / "calls"
-        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
-    """A board with the folders of a PYNQ image."""
-    folder = tmp_path / "board"
-    (folder / "home" / "jupyter_notebooks").mkdir(parents=True)
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "sh").symlink_to(shutil.which("sh") or "sh")
-    for name, script in (("ssh", f"{sys.executable} {SSH}"), ("python3", sys.executable)):
-        (programs / name).write_text(f'#!/bin/sh\nexec {script} "$@"\n')
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setenv("FAKE_SSH", str(folder))
-    return Board(folder)
+    """A board behind a faked ssh; no other program is on PATH."""
+    result = set_up(tmp_path)
+    monkeypatch.setenv("PATH", str(result.programs))
+    monkeypatch.setenv("FAKE_SSH", str(result.folder))
+    return result
 
 
 @pytest.fixture

@@ -79,9 +79,9 @@ def test_two_at_a_time(deploy: Deploy, board: Board) -> None:
     assert deploy().code == 0
 
 
-def test_a_full_disk(deploy: Deploy, board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_full_disk(deploy: Deploy, board: Board) -> None:
     """The board's own Python, with a disk of 1 MB."""
-    python = tmp_path / "programs" / "python3"
+    python = board.programs / "python3"
     python.unlink()
     patch = (
         "import os, sys; real = os.statvfs; os.statvfs = lambda path: type('S', (), dict(f_bavail=1, f_frsize=10**6))"
@@ -123,8 +123,8 @@ def test_a_read_only_folder(deploy: Deploy, board: Board) -> None:
         board.notebooks.chmod(0o755)
 
 
-def test_no_ssh(deploy: Deploy, tmp_path: Path) -> None:
-    (tmp_path / "programs" / "ssh").unlink()
+def test_no_ssh(deploy: Deploy, board: Board) -> None:
+    (board.programs / "ssh").unlink()
     deploy("-q").refused(4, "no ssh", "openssh-client")
     assert deploy("--dry-run").code == 0
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What stands for ssh: runs the remote command in a folder that plays the board's home, or fails as ssh does.
+"""What stands for ssh: runs the remote command in a folder that plays the board, or fails as ssh does.
 
-$FAKE_SSH names the folder; its file ``how`` says what goes wrong, and ``calls`` is given the words of every call.
+$FAKE_SSH names that folder, which is the board's ``/`` for absolute paths in the first line of what is sent.  Its file
+``how`` says what goes wrong, and ``calls`` is given the words of every call.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ FAILURES = {
     "odd": (255, "kex_exchange_identification: \x1b[31mread: reset by peer"),
 }
 
+HOME = "home/xilinx"
 board = Path(os.environ["FAKE_SSH"])
 how = (board / "how").read_text() if (board / "how").exists() else ""
 words = sys.argv[1:]
@@ -38,13 +40,18 @@ host, command = words[words.index("--") + 1 :]
 if how == "talkative":
     print("Welcome to PYNQ Linux\nsqueeze-hls is great\n" * 20, flush=True)
 remote = subprocess.Popen(
-    ["sh", "-c", command], cwd=board / "home", env={**os.environ, "HOME": str(board / "home")}, stdin=subprocess.PIPE
+    ["sh", "-c", command], cwd=board / HOME, env={**os.environ, "HOME": str(board / HOME)}, stdin=subprocess.PIPE
 )
 
 
 def pump() -> None:
     """From our input to the remote command's."""
     sent, spoilt = 0, False
+    offer = json.loads(sys.stdin.buffer.readline() or "{}")
+    if offer.get("to", "").startswith("/"):
+        offer["to"] = f"{board}{offer['to']}"
+    remote.stdin.write(json.dumps(offer).encode() + b"\n")
+    remote.stdin.flush()
     while data := sys.stdin.buffer.read1(10_000):
         sent += len(data)
         if how == "damaged" and sent > 100_000 and not spoilt:
