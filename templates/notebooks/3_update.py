@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from squeeze_driver import Accelerator, load_model
 
-PICTURE = "../pictures/coffee.jpg"
+PICTURE = "../pictures/chelsea.jpg"
 FIRST, SECOND = "../model.sqz", "../update/model.sqz"
 
 accelerator = Accelerator()
