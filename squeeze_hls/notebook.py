@@ -68,6 +68,7 @@ def prepare(build: Build, folder: Path) -> Workspace:
     """
     from squeeze_hls.sim import board
 
+    folder = Path(os.path.abspath(folder))  # Jupyter runs elsewhere
     _check_ours(folder)
     files = _files(build)
     kept = []
