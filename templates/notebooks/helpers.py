@@ -91,6 +91,7 @@ def bars(axes: Any, guesses: Sequence[Any], title: str = "") -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 124)
     axes.set_xticks([0, 25, 50, 75, 100])
+    axes.spines["bottom"].set_bounds(0, 100)
     axes.set_xlabel("probability (%)")
     axes.set_title(title, fontsize=10, loc="left")
     axes.tick_params(axis="y", length=0)
