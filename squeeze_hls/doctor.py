@@ -48,6 +48,7 @@ def examine() -> list[Tool]:
         _headers(),
         *(Tool(name=n, version=package_version(n), purpose=p, cost=c) for n, p, c in _PACKAGES),
         *(Tool(name=n, version=_program_version(n), purpose=p, cost=c) for n, p, c in _PROGRAMS),
+        _ssh(),
     ]
 
 
@@ -89,6 +90,17 @@ def _headers() -> Tool:
         version=version,
         purpose="C simulation: AMD's ap_int.h and hls_stream.h",
         cost="builds are verified by the program executor only; pip install 'squeeze-hls[csim]'",
+    )
+
+
+def _ssh() -> Tool:
+    line = tools.version(["ssh", "-V"])  # such as OpenSSH_9.2p1 Debian-2, OpenSSL 3.0.19
+    number = re.search(r"\d+\.\d+(p\d+)?", line or "")
+    return Tool(
+        name="ssh",
+        version=number.group() if number else line and "present",
+        purpose="copying to a board",
+        cost="no deploy; install OpenSSH's client",
     )
 
 
