@@ -113,6 +113,15 @@ def test_no_machine_paths(document: Path) -> None:
     assert not re.search(r"/work/|/root/|/tmp/pytest", document.read_text())
 
 
+def test_commands_of_the_example_workflow() -> None:
+    """They are parsed; a workflow's run takes what its env says."""
+    text = (ROOT / ".github" / "workflows" / "example-user-model.yml").read_text()
+    lines = re.findall(r"run: (squeeze-hls .*)", text)
+    assert [shlex.split(line)[1] for line in lines] == ["build", "simulate"]
+    for _, name, *words in map(shlex.split, lines):
+        cli.cli.commands[name].make_context(name, words, obj=None)
+
+
 def test_scripts_exist_and_are_named_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for name in ("scripts/demo", "scripts/test"):
