@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 FAILURES = {
@@ -39,6 +40,9 @@ if how in FAILURES:
 host, command = words[words.index("--") + 1 :]
 if how == "talkative":
     print("Welcome to PYNQ Linux\nsqueeze-hls is great\n" * 20, flush=True)
+if how.startswith("{"):  # a board that answers so, whatever it is sent
+    print("squeeze-hls receives 1", '{"wanted": []}', how, sep="\n", flush=True)
+    sys.exit(0)
 remote = subprocess.Popen(
     ["sh", "-c", command], cwd=board / HOME, env={**os.environ, "HOME": str(board / HOME)}, stdin=subprocess.PIPE
 )
@@ -56,6 +60,8 @@ def pump() -> None:
         sent += len(data)
         if how == "damaged" and sent > 100_000 and not spoilt:
             data, spoilt = bytes([data[0] ^ 1]) + data[1:], True
+        if how == "slow" and sent > 100_000:
+            time.sleep(60)
         if how == "cut" and sent > 100_000:
             break
         try:

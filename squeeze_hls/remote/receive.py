@@ -79,9 +79,9 @@ def receive(offer: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
             raise Refused(f"another deployment to {parent} is under way") from error
         staging = os.path.join(parent, f".{name}.deploying")
         shutil.rmtree(staging, ignore_errors=True)  # of a deployment that was cut off
-        os.makedirs(os.path.join(staging, "new"))
-        os.mkdir(os.path.join(staging, "old"))
         try:
+            os.makedirs(os.path.join(staging, "new"))
+            os.mkdir(os.path.join(staging, "old"))
             return into(target, staging, offer, stream)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

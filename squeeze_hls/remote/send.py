@@ -33,6 +33,7 @@ LASTING = (BITFILE, HANDOFF)
 CONNECT_SECONDS = 20
 CHUNK = 64 * 2**10  # bytes between two signs of progress
 MAX_ANSWER = 2**20
+MAX_ERROR = 500  # characters of what a board says
 MAX_GREETING_LINES = 1_000  # that login scripts may print first
 # No shell's and no ssh token's character (a user's ProxyCommand may quote badly), and no option's dash in front.
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
@@ -164,7 +165,25 @@ def send(files: list[File], host: Host, to: str, listener: Listener) -> dict[str
         raise ToolFailedError(f"{host}: {talk.error}")
     if talk.done is None:
         raise ToolFailedError(explain(host, code, said))
-    return talk.done
+    return _checked(talk.done, host)
+
+
+def _checked(done: dict[str, Any], host: Host) -> dict[str, Any]:
+    """What the board says it did, in the form that ``receive.into`` gives it; a board may be a stranger's, too."""
+
+    def paths(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(path, str) for path in value)
+
+    kept = done.get("kept")
+    if not (
+        all(paths(done.get(key)) for key in ("copied", "left", "lasting", "removed"))
+        and isinstance(done.get("to"), str)
+        and isinstance(done.get("same"), int)
+        and isinstance(kept, list)
+        and all(isinstance(row, dict) and sorted(row) == ["as", "path"] and paths(list(row.values())) for row in kept)
+    ):
+        raise ToolFailedError(f"{host}: its answer is not understood; is that a PYNQ board?")
+    return done
 
 
 class _Talk:
@@ -201,7 +220,7 @@ class _Talk:
         if not isinstance(answer, dict):
             return {}
         if "error" in answer:
-            self.error = str(answer["error"])
+            self.error = str(answer["error"])[:MAX_ERROR]
         return answer
 
     def _pour(self, files: list[File], out: IO[bytes], stage: Stage) -> None:

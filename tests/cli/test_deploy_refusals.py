@@ -5,7 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,6 +64,43 @@ def test_a_broken_connection_changes_nothing(
     assert tree(board.notebooks) == before
     board.fails("")
     assert deploy().code == 0 and "big.bin" in board.files()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"done": {}}',
+        '{"done": {"to": 1, "copied": [], "same": 0, "left": [], "lasting": [], "kept": [], "removed": []}}',
+        '{"done": {"to": "", "copied": [1], "same": 0, "left": [], "lasting": [], "kept": [], "removed": []}}',
+        '{"done": {"to": "", "copied": [], "same": 0, "left": [], "lasting": [], "kept": [[]], "removed": []}}',
+        '{"error": "\\u001b[31m' + "x" * 10_000 + '"}',
+        "{",
+        '{"done": 1}',
+    ],
+)
+def test_boards_that_are_none(deploy: Deploy, board: Board, answer: str) -> None:
+    board.fails(answer)
+    assert len(deploy("-q").refused(5, "xilinx@pynq").err) < 700
+
+
+def test_an_interruption_changes_nothing(mine: Path, board: Board) -> None:
+    board.fails("slow")
+    command = [sys.executable, "-m", "squeeze_hls", "deploy", mine, "pynq"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        _until(lambda: (board.notebooks / ".squeeze_hls.deploying" / "new").exists())
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C
+        assert process.communicate(timeout=30)[1] == b"error: interrupted\n" and process.returncode == 130
+    finally:
+        process.kill()
+    _until(lambda: list(board.notebooks.iterdir()) == [])
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_remains_of_a_deployment_that_was_cut_off(deploy: Deploy, board: Board) -> None:
