@@ -52,7 +52,9 @@ class Hardware:
                 dma = getattr(overlay, DMA_WEIGHTS)
                 self._dmas.append(dma)
                 self.send_weights = Channel(f"{DMA_WEIGHTS}.sendchannel", "s_axis_weights", dma, dma.sendchannel)
-        except (OSError, AttributeError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        except AcceleratorError:
+            raise
+        except Exception as error:  # PYNQ and what it reads the .hwh with raise whatever they stumble over
             raise AcceleratorError(
                 f"{self._bitfile}: cannot be used ({error}); it takes a squeeze-hls bitstream and its .hwh beside it"
             ) from error
