@@ -254,7 +254,8 @@ def test_hostile_builds(deploy: Deploy, mine: Path, board: Board, here: Path, ki
         files = [entry for entry in report_of(mine)["files"] if not entry["path"].startswith("deploy/")]
         (mine / "report.json").write_text(json.dumps({**report_of(mine), "files": files}))
         folder.rename(here / "gone")
-        folder.symlink_to(here / "secrets")
+        (here / "nothing").mkdir()
+        folder.symlink_to(here / "nothing")
     elif kind == "fifo":
         os.mkfifo(folder / "pipe")
         word = "not a plain file"
