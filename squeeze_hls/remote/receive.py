@@ -17,7 +17,6 @@ one comes, as it is.  What was last deployed stands in RECORD; of that, what doe
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import itertools
 import json
@@ -67,6 +66,8 @@ def fail(text: str) -> int:
 
 def receive(offer: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
     """Take the offered files into their folder; returns what was done."""
+    import fcntl  # not where this module is only read, which may be on Windows
+
     target = os.path.realpath(os.path.expanduser(offer["to"]))
     parent, name = os.path.split(target)
     if not name or not os.path.isdir(parent):
