@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -240,8 +241,6 @@ def test_what_a_stranger_left(mine: Path, tmp_path: Path, tools: Tools) -> None:
     for path in ("rtl/vivado/build.tcl", "hls/run_hls.tcl"):
         (mine / path).write_text("exec touch owned\n")
     report = report_of(mine)
-    import hashlib
-
     for entry in report["files"]:
         entry["sha256"] = hashlib.sha256((mine / entry["path"]).read_bytes()).hexdigest()
     (mine / "report.json").write_text(json.dumps(report))
@@ -272,13 +271,40 @@ def test_reports_that_are_none(mine: Path, tools: Tools, change: dict[str, objec
     tools.run(mine).refused(2, *words)
 
 
+def test_clocks_that_are_none(mine: Path, tools: Tools) -> None:
+    report = report_of(mine)
+    for clock in (0, -5, 1e9, "100", True, None):
+        report["engine"]["clock_mhz"] = clock
+        (mine / "report.json").write_text(json.dumps(report))
+        tools.run(mine).refused(2, "clock_mhz is no number from 1 to 1000")
+
+
+def test_a_program_that_nobody_planned(mine: Path, tools: Tools) -> None:
+    """The folder is consistent in itself, but its program is not what its model gives."""
+    data = bytearray((mine / "program.bin").read_bytes())
+    data[-1] ^= 1
+    (mine / "program.bin").write_bytes(data)
+    report = report_of(mine)
+    for entry in report["files"]:
+        if entry["path"] == "program.bin":
+            entry["sha256"] = hashlib.sha256(data).hexdigest()
+    (mine / "report.json").write_text(json.dumps(report))
+    tools.run(mine).refused(2, "its program is not what this version plans")
+
+
 def test_the_clock_that_the_board_would_make(mine: Path, tools: Tools, handoff_file: Path, tmp_path: Path) -> None:
     """PYNQ takes divisors from the handoff file: a clock faster than the timing was met for is refused."""
     tools.install("vivado")
     for old, new, words in (
-        ('DIVISOR0" VALUE="', 'DIVISOR0" VALUE="1" X="', ["MHz, but it was built for 100 MHz"]),
+        (
+            'DIVISOR0" VALUE="',
+            'DIVISOR0" VALUE="1" X="',
+            ["would run the engine at 500.0 MHz, but it was built for 100.0 MHz"],
+        ),
         ("0x43C00000", "0x43D00000", ["engine is not at 0x43C00000"]),
-        ("PCW_FCLK0_PERIPHERAL_DIVISOR1", "OTHER", ["no divisors"]),
+        ("PCW_FCLK0_PERIPHERAL_DIVISOR1", "OTHER", ["does not divide the I/O PLL"]),
+        ("IO PLL", "ARM PLL", ["does not divide the I/O PLL"]),
+        ('MODTYPE="processing_system7"', 'MODTYPE="processing_system6"', ["has no processing_system7"]),
         ("<EDKSYSTEM", "<!DOCTYPE a><EDKSYSTEM", ["entities"]),
         ("</EDKSYSTEM>", "", ["no XML"]),
     ):
