@@ -213,7 +213,7 @@ def serve(folder: Path, *, port: int, browser: bool, ready: Callable[[str], None
                 tools.open_browser(page.as_uri())
 
         log = folder / "jupyter.log"
-        # Not in the working folder: Jupyter would read a configuration there, which is Python.
+        # Not in the working folder: modules and configurations that lie there are not Jupyter's.
         tools.run([sys.executable, "-m", "jupyterlab"], log=log, cwd=home, env=environment, watch=watch)
         if not told:
             raise ToolFailedError(f"jupyterlab: ended before it served anything; its log is {log}")

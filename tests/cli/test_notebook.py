@@ -36,8 +36,8 @@ seen = {
     "home": str(home), "pid": os.getpid(),
 }
 pathlib.Path(os.environ["FAKE_JUPYTER"]).write_text(json.dumps(seen))
-if os.environ.get("FAKE_FAILS"):
-    sys.exit("error: no free port")
+if "FAKE_FAILS" in os.environ:
+    sys.exit(os.environ["FAKE_FAILS"] or 0)
 runtime = pathlib.Path(os.environ["JUPYTER_RUNTIME_DIR"])
 runtime.mkdir()
 (runtime / "jpserver-1.json").write_text(json.dumps({"port": config["ServerApp"]["port"] + 1}))
@@ -54,7 +54,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], d
         (packages / name / "__init__.py").touch()
     (packages / "jupyterlab" / "__main__.py").write_text(FAKE)
     monkeypatch.syspath_prepend(packages)
-    monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("FAKE_JUPYTER", str(tmp_path / "seen.json"))
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", "/nowhere")
     monkeypatch.setattr(tools, "require_verilator", lambda: (Path("verilator"), {}))
@@ -117,12 +117,18 @@ def test_every_start_has_its_own_token(run: Run, mine: Path, installed: Callable
     assert len(tokens) == 2
 
 
+@pytest.mark.parametrize("message, words", [("error: no free port", "no free port"), ("", "before it served anything")])
 def test_jupyter_fails(
-    run: Run, mine: Path, installed: Callable[[], Any], shown: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    mine: Path,
+    installed: Callable[[], Any],
+    shown: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    message: str,
+    words: str,
 ) -> None:
-    monkeypatch.setenv("FAKE_FAILS", "1")
-    result = run("notebook", mine, "-q")
-    assert result.code == 5 and "no free port" in result.err and "jupyter.log" in result.err
+    monkeypatch.setenv("FAKE_FAILS", message)
+    run("notebook", mine, "-q").refused(5, words, "jupyter.log")
 
 
 def test_interrupt(mine: Path, installed: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,12 +187,13 @@ def test_folders_that_are_not_ours(run: Run, mine: Path, here: Path, installed: 
     (here / "mine-notebook").mkdir()
     (here / "mine-notebook" / "thesis.txt").write_text("text")
     run("notebook", mine).refused(2, "mine-notebook", "--folder")
-    (here / "link").symlink_to(here / "mine-notebook")
+    (here / "hollow").mkdir()
+    (here / "link").symlink_to(here / "hollow")
     run("notebook", mine, "--folder", "link").refused(2, "link", "--folder")
     (here / "file").touch()
     run("notebook", mine, "--folder", "file").refused(2, "file")
     run("notebook", mine, "--folder", mine).refused(2, "not from this command")
-    assert tree(here / "mine-notebook") == {"thesis.txt": b"text"}
+    assert tree(here / "mine-notebook") == {"thesis.txt": b"text"} and tree(here / "hollow") == {}
 
 
 # --- the working folder ---
@@ -279,7 +286,8 @@ def test_jupyter_answers_only_with_its_token(
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(config))
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(config))
     work = notebook.prepare(open_build(mine), here / "work").folder
-    (work / "jupyter_server_config.py").write_text("raise SystemExit('configuration from the working folder')")
+    for name in ("jupyter_server_config", "tornado"):
+        (work / f"{name}.py").write_text("raise SystemExit('code from the working folder')")
 
     class Ended(Exception):
         pass

@@ -129,6 +129,12 @@ def check_plan(table: dict[str, Any]) -> None:
             assert end <= low, f"{first} and {second} overlap"
 
 
+def test_spans_are_joined_where_nothing_lies_between() -> None:
+    ranges = [(0, 0, 8), (1, 0, 8), (2, 4, 8), (2, 0, 2), (3, 0, 8), (4, 5, 5)]
+    entry = planned._entry("x", "map", ranges)
+    assert entry == {"name": "x", "kind": "map", "spans": [[0, 1, 0, 8], [2, 2, 4, 8], [2, 2, 0, 2], [3, 3, 0, 8]]}
+
+
 # --- the second model ---
 
 
@@ -145,6 +151,7 @@ def test_logits_that_are_kept_are_the_same(seed: int) -> None:
     network = dataclasses.replace(network, labels=tuple(f"class {i}" for i in range(network.classes)))
     chosen = sorted(np.random.default_rng(seed).choice(network.classes, network.classes // 2 or 1, replace=False))
     smaller = update.keep_classes(network, [int(i) for i in chosen])
+    assert smaller.name == "fewer-classes"
     assert smaller.labels == tuple(f"class {i}" for i in chosen)
     image = np.random.default_rng(seed).integers(0, 256, network.input_shape, np.uint8)
     whole, part = (golden.run(n, image)[n.nodes[-1].output].reshape(-1) for n in (network, smaller))
