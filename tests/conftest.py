@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ENGINE = re.compile(r"\[(\d+x\d+x\d+-(resident|streamed))\b")  # of a test's parameters
+ENGINE = re.compile(r"\b\d+x\d+x\d+\b")  # the array, among a test's parameters
 # What shares a compiled engine or a netlist; the largest group runs first.
 TOGETHER = {
     "tests/cli/test_simulate.py": "simulate",
     "tests/rtl/test_engine.py": "whole networks",
     "tests/rtl/test_engine_cocotb.py": "cocotb",
-    "tests/rtl/test_rtl_engine.py": "2x4x8-resident",
+    "tests/rtl/test_rtl_engine.py": "2x4x8",
     "tests/synth/": "synthesis",
 }
 
@@ -59,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def group(nodeid: str) -> str:
     """The name of a test's group; the test itself where it shares nothing."""
     if engine := ENGINE.search(nodeid):
-        return engine[1]
+        return engine[0]
     return next((name for path, name in TOGETHER.items() if nodeid.startswith(path)), nodeid)
 
 
