@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.remote import receive
+from squeeze_hls.remote import receive, send
 from squeeze_hls.remote.send import Host, parse_host
 from tests.cli.conftest import Board, Deploy, Run, report_of, tree
 
@@ -278,6 +278,18 @@ def test_a_huge_file(deploy: Deploy, mine: Path, board: Board) -> None:
     with (mine / "deploy" / "huge").open("wb") as stream:
         stream.truncate(10**12)  # sparse
     deploy("-q").refused(2, "huge")
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_FILE_BYTES", 2_000_000), ("MAX_FILES", 5)])
+def test_too_much(
+    deploy: Deploy, mine: Path, board: Board, limit: str, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (mine / "deploy" / name).write_bytes(bytes(1_500_000))
+    assert deploy("--dry-run").code == 0
+    monkeypatch.setattr(send, limit, value)
+    deploy("-q").refused(2, "holds more than")
+    assert board.calls() == []
 
 
 def test_names_that_only_look_bad(deploy: Deploy, mine: Path, board: Board) -> None:
