@@ -36,7 +36,8 @@ def test_pillow_images_as_the_compiler_prepares_them(index: int, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "size", [(1, 1), (40, 30), (227, 227), (256, 256), (258, 257), (640, 480), (230, 1000), (3000, 7)]
+    "size",
+    [(1, 1), (500, 1), (1, 500), (40, 30), (227, 227), (256, 256), (258, 257), (640, 480), (230, 1000), (3000, 7)],
 )
 @pytest.mark.parametrize("shape", [(224, 224, 3), (227, 227, 3), (32, 20, 3)])
 def test_every_size_as_the_compiler_prepares_it(size: tuple[int, int], shape: tuple[int, int, int]) -> None:
@@ -54,14 +55,37 @@ def test_files_as_the_compiler_prepares_them(name: str) -> None:
     np.testing.assert_array_equal(picture.prepare(Image.open(path), shape, 256), expected)
 
 
-def test_exif_orientation_and_transparent_palettes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_as_the_compiler_turns_it(tmp_path: Path, orientation: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(picture.to_rgb(tmp_path / "turned.png"), np.rot90(pixels, 3))
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.png"
+    Image.fromarray(pixels).save(path, exif=exif)
+    np.testing.assert_array_equal(picture.to_rgb(path), pictures.read(path))
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(picture.to_rgb(image), pictures.read(path))
+    if orientation == 6:  # as a telephone that is held upright says
+        np.testing.assert_array_equal(picture.to_rgb(path), np.rot90(pixels, 3))
+
+
+def test_transparent_palettes(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     Image.fromarray(pixels).quantize(7).save(tmp_path / "clear.gif", transparency=3)
     np.testing.assert_array_equal(picture.to_rgb(tmp_path / "clear.gif"), pictures.read(tmp_path / "clear.gif"))
+
+
+def test_floats_as_the_compiler_takes_them(tmp_path: Path) -> None:
+    """A grey picture of floats, as a file and as an array."""
+    grey = np.random.default_rng(0).uniform(0, 255, (9, 11)).astype(np.float32)
+    Image.fromarray(grey).save(tmp_path / "f.tiff")
+    np.testing.assert_array_equal(picture.to_rgb(tmp_path / "f.tiff"), pictures.read(tmp_path / "f.tiff"))
+    np.testing.assert_array_equal(picture.to_rgb(grey)[:, :, 0], np.rint(grey))
+    grey[3, 4] = np.nan
+    Image.fromarray(grey).save(tmp_path / "nan.tiff")
+    for image in (tmp_path / "nan.tiff", Image.fromarray(grey), grey):
+        with pytest.raises(driver.NotAnImage, match="NaN|nan"):
+            picture.to_rgb(image)
 
 
 def test_arrays_of_every_kind() -> None:
