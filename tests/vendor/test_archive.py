@@ -72,6 +72,7 @@ def test_there_and_back(mine: Path, tools: Tools, tmp_path: Path, flow: str) -> 
     assert all(m.isfile() and m.mtime == 0 and m.uid == 0 and m.name.startswith("there/") for m in members)
     assert [m.name for m in members] == sorted(m.name for m in members)
     first = packed.read_bytes()
+    assert first[4:8] == bytes(4)  # no time in the header of gzip either
     assert tools.run(mine, "--archive", packed, "--flow", flow, "-q").code == 0
     assert packed.read_bytes() == first  # the same bytes
 
@@ -143,6 +144,33 @@ def test_what_does_not_belong_here(
     tools.run(mine, "--import", repack(returned, tmp_path / "b.tar.gz", change)).refused(code, words)
     assert (mine / "report.json").read_bytes() == before
     assert not (mine / "deploy" / BIT).exists()
+
+
+def test_of_the_other_flow(mine: Path, returned: Path, tools: Tools) -> None:
+    """The digest is one of the sources: the C++ is not the RTL."""
+    tools.run(mine, "--import", returned, "--flow", "hls").refused(2, "made from other sources")
+    assert tools.run(mine, "--import", returned, "--flow", "rtl", "-q").code == 0
+
+
+def test_a_disk_that_fails_in_between(mine: Path, returned: Path, tools: Tools) -> None:
+    """The build stays whole: its report speaks of no file that is not the one it means."""
+    from squeeze_hls.errors import InputError
+    from squeeze_hls.vendor import result
+
+    assert tools.run(mine, "--import", returned, "-q").code == 0
+    write = result.write_file
+
+    def failing(content: bytes, path: Path) -> None:
+        if path.name == HWH:
+            raise InputError(f"{path}: cannot be written: No space left on device")
+        write(content + (b"x" if path.name == BIT else b""), path)
+
+    tools.patch.setattr(result, "write_file", failing)
+    tools.run(mine, "--import", returned).refused(2, "No space left")
+    assert open_build(mine).report["implementation"] is None
+    tools.patch.setattr(result, "write_file", write)
+    assert tools.run(mine, "--import", returned, "-q").code == 0
+    assert open_build(mine).report["implementation"] is not None
 
 
 def test_bitstream_of_the_simulated_board(mine: Path, returned: Path, tools: Tools, tmp_path: Path) -> None:
