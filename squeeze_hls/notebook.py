@@ -145,11 +145,14 @@ def write_kernel(folder: Path) -> Path:
     It bears the name of Jupyter's own Python kernel, so that notebooks run unchanged.
     """
     spec = {
-        "argv": [sys.executable, "-m", "squeeze_hls.sim.board", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [
+            sys.executable, "-Xfrozen_modules=off",  # for the debugger, as in Jupyter's own kernel
+            "-m", "squeeze_hls.sim.board", "-m", "ipykernel_launcher", "-f", "{connection_file}",
+        ],
         "display_name": "Python 3 on the simulated board",
         "language": "python",
         "env": {"SQUEEZE_HLS_BOARD": "sim"},
-    }
+    }  # fmt: skip
     kernels = folder / "kernels"
     (kernels / KERNEL).mkdir(parents=True)
     (kernels / KERNEL / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")

@@ -96,7 +96,7 @@ def test_start(run: Run, mine: Path, here: Path, installed: Callable[[], Any], s
     assert seen["environment"]["JUPYTER_CONFIG_PATH"] == seen["environment"]["JUPYTER_CONFIG_DIR"] == seen["home"]
     assert stat.S_IMODE(seen["mode"]) == 0o700 and not Path(seen["home"]).exists()
     assert seen["name"] == "python3" and seen["kernel"]["env"] == {"SQUEEZE_HLS_BOARD": "sim"}
-    assert seen["kernel"]["argv"][1:] == [
+    assert seen["kernel"]["argv"][2:] == [
         "-m", "squeeze_hls.sim.board", "-m", "ipykernel_launcher", "-f", "{connection_file}",
     ]  # fmt: skip
     assert not [path for path in tree(here / "mine-notebook") if token.encode() in tree(here / "mine-notebook")[path]]

@@ -33,7 +33,7 @@ def pictures(done: Any) -> list[Image.Image]:
     return [Image.open(io.BytesIO(base64.b64decode(entry["image/png"]))) for entry in data]
 
 
-@pytest.mark.parametrize("name, count", zip(notebooks.names(), (2, 4, 1, 2), strict=True))
+@pytest.mark.parametrize("name, count", list(zip(notebooks.names(), (2, 4, 1, 2), strict=True)))
 def test_all_cells_run_and_draw(executed: Executed, name: str, count: int) -> None:
     done = executed(name)
     assert not outputs(done, "error")
