@@ -67,6 +67,7 @@ def test_there_and_back(mine: Path, tools: Tools, tmp_path: Path, flow: str) -> 
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["archive"] == str(packed) and told["flow"] == flow
+    assert "tar xzf there.tar.gz && there/build.sh" in told["next"]
     with tarfile.open(packed) as tar:
         members = tar.getmembers()
     assert all(m.isfile() and m.mtime == 0 and m.uid == 0 and m.name.startswith("there/") for m in members)
