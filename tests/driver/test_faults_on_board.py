@@ -135,6 +135,22 @@ def test_damaged_headers_of_streamed_weights(device: Any, tmp_path: Path, loads:
     assert loads == ["load"], "the bitstream was loaded anew"
 
 
+def test_packets_of_weights_that_are_owed(device: Any, tmp_path: Path, loads: list[str]) -> None:
+    """Every image that is cut off behind its header owes a packet of weights, which the engine would discard."""
+    with opened(folder_of(tmp_path / "deploy", True)) as accelerator:
+        hardware = accelerator._open()
+        for _ in range(20):
+            hardware.start()
+            hardware.send.transfer(accelerator._images[0], 64)
+            while not (hardware.send.finished() and hardware.idle()):
+                pass
+            with pytest.raises(driver.EngineError, match="TLAST before the end"):
+                hardware.check_engine("half an image")
+        hardware.resynchronize(owed=True)
+        check(accelerator, plan_of(True))
+    assert loads == ["load"], "the bitstream was loaded anew"
+
+
 def test_weights_that_are_out_of_step(
     device: Any, tmp_path: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
