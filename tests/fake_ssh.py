@@ -30,6 +30,9 @@ HOME = "home/xilinx"
 board = Path(os.environ["FAKE_SSH"])
 how = (board / "how").read_text() if (board / "how").exists() else ""
 words = sys.argv[1:]
+if words == ["-V"]:
+    print("OpenSSH_9.9p1 of this test", file=sys.stderr)
+    sys.exit(0)
 with (board / "calls").open("a") as calls:
     calls.write(json.dumps(words) + "\n")
 if how in FAILURES:
