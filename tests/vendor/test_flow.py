@@ -123,6 +123,7 @@ FAILURES = [
     ("killed-synth_1", "synthesis", ["killed by the operating system", "--jobs 1"]),
     ("overfull", "implementation", ["[Place 30-640]", "151", "--weights streamed"]),
     ("rules", "implementation", ["[DRC NSTD-1]"]),
+    ("other", "implementation", ["[Power 33-232] something that nobody expected; the whole log"]),
     ("routing", "implementation", ["[Route 35-9]", "--clock"]),
 ]
 

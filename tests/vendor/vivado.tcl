@@ -204,6 +204,7 @@ proc wait_on_run {args} {
         set trouble [trouble {
             overfull "ERROR: \[Place 30-640\] Place Check : This design requires more RAMB36/FIFO cells than are available in the target device. This design requires 151 of such cell types but only 140 compatible sites are available in the target device."
             rules "ERROR: \[DRC NSTD-1\] Unspecified I/O Standard: 1 out of 131 logical ports use I/O standard 'DEFAULT'"
+            other "ERROR: \[Power 33-232\] something that nobody expected"
             routing "ERROR: \[Route 35-9\] Router encountered a fatal exception"
         }]
     }
@@ -223,10 +224,19 @@ proc wait_on_run {args} {
     } else {
         runme $name $trouble
         runme $name "ERROR: \[Common 17-39\] 'place_design' failed due to earlier errors."
-        puts "WARNING: \[Vivado 12-8222\] Failed run(s) : '$name'"
+        save
+        # newer versions repeat the run's log, and throw
+        puts [read_file project/squeeze_engine.runs/$name/runme.log]
+        refuse "\[Vivado 12-13638\] Failed runs(s) : '$name'"
     }
     save
     puts "\[Sat Nov 21 12:00:00 2026\] $name finished"
+}
+proc read_file {path} {
+    set file [open $path]
+    set text [read $file]
+    close $file
+    return $text
 }
 proc trouble {table} {
     foreach {name text} $table {
