@@ -219,8 +219,9 @@ def utilization(plan: Any) -> Any:
     for entry in plan["instructions"]:
         edges.append(milliseconds(plan, entry["end"]))
         heights.append(100 * entry["macs"] / max(1, products * (entry["end"] - entry["begin"])))
-    axes.stairs(heights, edges, fill=True, color=SKY)
-    axes.stairs(heights, edges, color=BLUE, linewidth=0.8)
+    steps = [*heights, heights[-1]]
+    axes.fill_between(edges, steps, step="post", color=SKY, linewidth=0)
+    axes.step(edges, steps, where="post", color=BLUE, linewidth=0.8)
     mean = 100 * plan["cycles"]["ideal"] / plan["cycles"]["predicted"]
     axes.axhline(mean, color=VERMILLION, linewidth=1.5)
     axes.text(edges[-1], 106, f"whole frame: {mean:.1f} %", color=VERMILLION, ha="right", va="bottom", fontsize=9)
@@ -256,7 +257,7 @@ def memory_map(plan: Any) -> Any:
     axes.set_ylabel(f"address (words of {memory['word_bytes']} bytes)")
     _time_axis(axes, plan)
     handles = [Patch(color=color, label=label) for _, label, color in KINDS]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncol=3, frameon=False, fontsize=9)
     total = memory["banks"] * memory["bank_words"] * memory["word_bytes"]
     axes.set_title(f"the same in each of {memory['banks']} banks; {total:,} bytes in all", fontsize=10, loc="left")
     return figure
