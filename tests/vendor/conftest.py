@@ -18,7 +18,7 @@ from squeeze_hls.builds import open_build
 from squeeze_hls.emit.hwh import handoff
 from squeeze_hls.progress import SILENT
 from squeeze_hls.vendor.project import make_project
-from tests.vendor.tcl import HERE, needs_tclsh
+from tests.vendor.tcl import HERE, tclsh
 
 DIGITS = HERE.parent / "fixtures" / "digits"
 SYSTEM = "/usr/bin:/bin"
@@ -102,7 +102,7 @@ def tools(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handoff_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> Tools:
     """None is installed at first; the user's cache is the test's."""
-    needs_tclsh()
+    tclsh()
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{SYSTEM}")

@@ -5,6 +5,7 @@ The first argument says which program it is.  FAKE_CALLS is the file that takes 
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def main() -> None:
     option = {"vivado": "-source", "vitis_hls": "-f", "vitis-run": "--tcl"}[name]
     script = arguments[arguments.index(option) + 1]
     os.environ["FAKE_TOOL"] = "vivado" if name == "vivado" else "hls"
-    os.execvp("tclsh", ["tclsh", str(HERE / "vendor.tcl"), script, os.environ.get("FAKE_RECORD", os.devnull)])
+    found = shutil.which("tclsh")
+    tclsh = [found] if found else [sys.executable, str(HERE / "tclsh.py")]
+    os.execv(tclsh[0], [*tclsh, str(HERE / "vendor.tcl"), script, os.environ.get("FAKE_RECORD", os.devnull)])
 
 
 main()

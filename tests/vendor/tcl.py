@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,12 +17,14 @@ HERE = Path(__file__).parent
 SECONDS = 60
 
 
-def needs_tclsh() -> str:
-    """tclsh, or skip."""
+def tclsh() -> list[str]:
+    """What runs a Tcl script: tclsh, else Python's own Tcl; or skip."""
     found = tools.find_program("tclsh")
-    if found is None:
-        pytest.skip("no tclsh: install Debian's tcl")
-    return str(found)
+    if found is not None:
+        return [str(found)]
+    if importlib.util.find_spec("_tkinter") is None:
+        pytest.skip("no Tcl: install Debian's tcl, or python3-tk")
+    return [sys.executable, str(HERE / "tclsh.py")]
 
 
 def run_tcl(script: Path, env: Mapping[str, str] | None = None, *, fails: str | None = None) -> list[list[str]]:
@@ -28,7 +32,7 @@ def run_tcl(script: Path, env: Mapping[str, str] | None = None, *, fails: str | 
     record = script.parent / "calls.txt"
     record.unlink(missing_ok=True)
     done = subprocess.run(
-        [needs_tclsh(), str(HERE / "vendor.tcl"), str(script), str(record)],
+        [*tclsh(), str(HERE / "vendor.tcl"), str(script), str(record)],
         cwd=script.parent,
         env={**os.environ, **(env or {})},
         capture_output=True,
