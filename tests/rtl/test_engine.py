@@ -83,8 +83,9 @@ def test_v11_whole() -> None:
     whole(to_int(load_graph("squeezenet1.1-w6")), 990_000)
 
 
-def test_speed(full: bool, tmp_path: Path) -> None:
+def test_speed(full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At least 100,000 cycles a second of one core; with --all, at most 180 seconds of it to compile."""
+    monkeypatch.delenv("OBJCACHE", raising=False)
     plan = make_plan(to_int(load_graph("squeezenet1.1-w6")), load_board("pynq-z2"))
     require()
     before = os.times()
