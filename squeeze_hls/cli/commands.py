@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from squeeze_hls.cli.build import build
+from squeeze_hls.cli.compress import compress
 from squeeze_hls.cli.convert import quantize, unpack
 from squeeze_hls.cli.deploy import deploy
 from squeeze_hls.cli.infer import evaluate, run
@@ -26,5 +27,5 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (build, run, evaluate, simulate, synth, deploy, quantize, unpack, boards, models, doctor):
+for command in (build, run, evaluate, simulate, synth, deploy, quantize, compress, unpack, boards, models, doctor):
     cli.add_command(command)

@@ -152,12 +152,20 @@ class _Calibration:
 
 
 def requantized(conv: IntConv, chunks: Iterator[tuple[slice, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
-    """What the integer convolution gives: u8 or u16 of ``shape``."""
+    """What the integer convolution gives: u8 or u16 of ``shape``.
+
+    ``arith.requantize`` in float64, which holds the products' 41 bits and the half exactly.
+    """
     result = np.empty(shape, np.uint16 if conv.wide else np.uint8)
     matrix = conv.weight.reshape(len(conv.bias), -1).T.astype(np.float32)
+    factor = np.ldexp(conv.multiplier.astype(np.float64), -conv.shift)
+    offset = conv.bias * factor + 0.5
     for part, x in chunks:
-        accumulator = (x @ matrix).astype(np.int64) + conv.bias
-        result[part] = arith.requantize(accumulator, conv.multiplier, conv.shift, conv.top).reshape(-1, *shape[1:])
+        values = (x @ matrix).astype(np.float64)
+        values *= factor
+        values += offset
+        np.clip(np.floor(values, out=values), 0, conv.top, out=values)
+        result[part] = values.reshape(-1, *shape[1:])
     return result
 
 
