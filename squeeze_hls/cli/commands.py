@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from squeeze_hls.cli.build import build
+from squeeze_hls.cli.compare import compare
 from squeeze_hls.cli.compress import compress
 from squeeze_hls.cli.convert import quantize, unpack
 from squeeze_hls.cli.deploy import deploy
@@ -27,5 +28,19 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (build, run, evaluate, simulate, synth, deploy, quantize, compress, unpack, boards, models, doctor):
+for command in (
+    build,
+    run,
+    evaluate,
+    compare,
+    simulate,
+    synth,
+    deploy,
+    quantize,
+    compress,
+    unpack,
+    boards,
+    models,
+    doctor,
+):
     cli.add_command(command)

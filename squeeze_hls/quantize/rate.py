@@ -6,7 +6,7 @@ import numpy as np
 
 from squeeze_hls.ir import IntNetwork
 
-OVERHEAD = 1.03  # of a practical code over the entropy of a layer's weights, with what rounds it up to words
+OVERHEAD = 1.037  # of the store over the entropy of each layer: a practical code, few tables, whole words
 
 
 def entropy_bits(integers: np.ndarray) -> float:
