@@ -20,12 +20,12 @@ from squeeze_hls.quantize import batch, calibrated, coded, integers, measure, ra
 from squeeze_hls.quantize.sensitivity import sensitivities
 
 FIRST_STEP = 1.5e-3  # square root of nats: a good guess for three bits a weight
-FINEST, COARSEST = 2.0**-14, 2.0**-4
+FINEST, COARSEST = 2.0**-14, 16.0
 LEAST_BITS = 1.0  # a weight, on average: below, too little of a network is left
 PROBE = 24  # pictures on which the step is searched
 JUDGES = 100  # pictures from which sensitivities are found
 CLOSE = 0.005  # of the room that may stay empty
-PASSES = 5
+PASSES = 6
 TRUST = 0.5  # power of the measured sensitivity of a filter against its layer's mean
 LEAST_SENSITIVITY = 0.02  # of the layer's mean
 REFIT = 1.25  # largest change of a step once the integers are known
@@ -112,13 +112,16 @@ def _coarser(bits: int, room: int, weights: int) -> float:
 
 def _search(bits_at: Callable[[float], int], room: int, weights: int) -> float:
     """A step at which the weights take nearly all of the room, or the finest one where they need less."""
-    step = FIRST_STEP
+    step, too_fine, fits = FIRST_STEP, 0.0, np.inf
     for _ in range(PASSES):
         bits = bits_at(step)
         if (1 - CLOSE) * room <= bits <= room or (bits < room and step == FINEST):
-            break
+            return step
+        too_fine, fits = (step, fits) if bits > room else (too_fine, step)
         step = float(np.clip(step * _coarser(bits, room, weights), FINEST, COARSEST))
-    return step
+        if not too_fine < step < fits:
+            step = (too_fine * fits) ** 0.5
+    return min(fits, COARSEST)
 
 
 def _fit(
