@@ -20,7 +20,7 @@ MAX_PICTURES = 300  # with their mirror images all activations of a layer are he
 
 
 def compress(
-    source: Source, board: str | None, limit: int | None, seed: int, listener: Listener
+    source: Source, board: str | None, limit: int | None, seed: int, batches: int, listener: Listener
 ) -> tuple[Compressed, int]:
     """Compress a model for a board by name, or for so many bytes; also the bits of the store that it may fill."""
     images = calibration_set(source.calibration, listener, MAX_PICTURES)
@@ -30,7 +30,7 @@ def compress(
         room = room_bits(graph, load_board(board)) if board else 8 * (limit or 0)
         stage.outcome = f"{graph.name}, {room // 8:,} bytes for the weights"
     seen = stack(images, graph.input_shape, graph.preprocess)
-    return compress_graph(graph, seen, room, listener=listener, seed=seed), room
+    return compress_graph(graph, seen, room, listener=listener, seed=seed, batches=batches), room
 
 
 def room_bits(graph: Graph, board: Board) -> int:

@@ -39,6 +39,15 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="OUT.onnx", type=Existing, required=True, help="File to write.")
 @format_option
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all random choices.")
+@click.option(
+    "--finetune",
+    "batches",
+    metavar="BATCHES",
+    type=click.IntRange(0, 100_000),
+    default=0,
+    show_default=True,
+    help="Train on so many batches of 8 crops to repeat the float model's predictions (needs PyTorch).",
+)
 @preprocess_option
 @labels_option
 @json_option
@@ -53,22 +62,26 @@ def compress(
     output: Path,
     dialect: str,
     seed: int,
+    batches: int,
     preprocess: str | None,
     labels: Path | None,
 ) -> None:
-    """Compress MODEL, without labels or training, until its weights fit on a board."""
+    """Compress MODEL, without labels, until its weights fit on a board."""
     from squeeze_hls import fitting
     from squeeze_hls.bundle import check_output_file, write_file
     from squeeze_hls.quantize import export
+    from squeeze_hls.quantize.finetune import torch_module
     from squeeze_hls.report import compressed
     from squeeze_hls.source import Source
 
     if (board is None) == (limit is None):
         raise click.UsageError("Give either --fit BOARD or --bytes N.")
+    if batches:
+        torch_module()
     terminal.every_stage = True
     check_output_file(output)
     source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
-    done, room = fitting.compress(source, board, limit, seed, terminal)
+    done, room = fitting.compress(source, board, limit, seed, batches, terminal)
     content = export.to_onnx(done.network, dialect)
     write_file(content, output)
     rows = compressed.layers(done.network)

@@ -26,6 +26,7 @@ PROBE = 24  # pictures on which the step is searched
 JUDGES = 100  # pictures from which sensitivities are found
 CLOSE = 0.005  # of the room that may stay empty
 PASSES = 6
+HELD_BACK = 5  # one picture in so many judges the fine-tuning
 TRUST = 0.5  # power of the measured sensitivity of a filter against its layer's mean
 LEAST_SENSITIVITY = 0.02  # of the layer's mean
 REFIT = 1.25  # largest change of a step once the integers are known
@@ -58,10 +59,12 @@ def compress(
     stored_bits: Callable[[IntNetwork], int] = rate.stored_bits,
     listener: Listener = SILENT,
     seed: int = 0,
+    batches: int = 0,
 ) -> Compressed:
     """Compress a float network until its weights take at most ``room`` bits of the store.
 
-    ``images`` are u8 (N, H, W, 3) raw RGB pictures of the network's input size, no labels.  The same arguments
+    ``images`` are u8 (N, H, W, 3) raw RGB pictures of the network's input size, no labels.  ``batches`` of
+    fine-tuning follow, which need PyTorch; they count where pictures that were held back profit.  The same arguments
     give the same integers, on the same machine with the same number of threads.  Raises DoesNotFitError where
     less than a bit a weight is left, InputError where the pictures do not fit.
     """
@@ -101,8 +104,44 @@ def compress(
         raise DoesNotFitError(
             f"{graph.name}: the weights still take {bits // 8:,} bytes, {room // 8:,} are left for them"
         )
-    stages = _measured(graph, given, network, bits, len(images), listener)
-    return Compressed(network=network, step=step, bits=bits, stages=stages)
+    found = {"compressed": network}
+    if batches:
+        with listener.stage("fine-tune") as stage:
+            tuned = _tuned(given, network, images, batches, step, lambda n: stored_bits(n) <= room, seed, stage)
+        if tuned is not None:
+            found["fine-tuned"] = network = tuned
+    stages = _measured(given, images, {name: (n, stored_bits(n)) for name, n in found.items()}, listener)
+    return Compressed(network=network, step=step, bits=stored_bits(network), stages=stages)
+
+
+def _tuned(
+    given: calibrated.Prepared,
+    network: IntNetwork,
+    images: np.ndarray,
+    batches: int,
+    step: float,
+    fits: Callable[[IntNetwork], bool],
+    seed: int,
+    stage: Stage,
+) -> IntNetwork | None:
+    """The network fine-tuned on most of the pictures, if its predictions on the others are better for it."""
+    from squeeze_hls.quantize.finetune import finetune
+
+    held = np.arange(len(images)) % HELD_BACK == 0
+    price = step * step * coded.SLOPE / 2  # nats: half the squared error in units of the sensitivity
+    tuned = finetune(given.graph, network, images[~held], batches, price=price, fits=fits, seed=seed, stage=stage)
+    if tuned is None:
+        stage.outcome = "its weights did not fit any more: left as it was"
+        return None
+    true = batch.logits(given.graph, images[held], given.border)
+    before, after = (
+        measure.difference(measure.integer_logits(n, images[held]), true).divergence for n in (network, tuned)
+    )
+    better = after < before
+    stage.outcome = f"divergence {before:.4f} to {after:.4f} nats on {held.sum()} pictures held back" + (
+        "" if better else ": left as it was"
+    )
+    return tuned if better else None
 
 
 def _coarser(bits: int, room: int, weights: int) -> float:
@@ -164,16 +203,15 @@ def _even(sensitivity: np.ndarray, wide: bool) -> np.ndarray:
 
 
 def _measured(
-    graph: Graph, given: calibrated.Prepared, network: IntNetwork, bits: int, pictures: int, listener: Listener
+    given: calibrated.Prepared, images: np.ndarray, found: dict[str, tuple[IntNetwork, int]], listener: Listener
 ) -> tuple[StageLog, ...]:
-    images = given.images[:pictures]
-    weights = sum(conv.weight.size for conv in network.convs)
+    """The float network and each of those found, with the bits of its weights, on the pictures."""
+    weights = sum(node.weight.size for node in given.graph.nodes if isinstance(node, Conv))
     with listener.stage("measure") as stage:
         true = batch.logits(given.graph, images, given.border)
-        found = measure.difference(measure.integer_logits(network, images, stage.progress), true)
-        stage.outcome = f"{found.agreement:.1f} % of predictions unchanged, divergence {found.divergence:.4f} nats"
-    none = measure.difference(true, true)
-    return (
-        StageLog(name="float", bytes=4 * weights, difference=none),
-        StageLog(name="compressed", bytes=-(-bits // 8), difference=found),
-    )
+        stages = [StageLog(name="float", bytes=4 * weights, difference=measure.difference(true, true))]
+        for name, (network, bits) in found.items():
+            away = measure.difference(measure.integer_logits(network, images, stage.progress), true)
+            stages.append(StageLog(name=name, bytes=-(-bits // 8), difference=away))
+        stage.outcome = f"{away.agreement:.1f} % of predictions unchanged, divergence {away.divergence:.4f} nats"
+    return tuple(stages)
