@@ -9,10 +9,10 @@ import pytest
 
 from squeeze_hls import golden
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.ir import Add, Conv, Graph, GraphNode
+from squeeze_hls.ir import Add, Conv, Graph, GraphNode, MaxPool
 from squeeze_hls.quantize import batch, coded, measure, rate
 from squeeze_hls.quantize.compress import compress
-from squeeze_hls.quantize.sensitivity import backward, sensitivities
+from squeeze_hls.quantize.sensitivity import _unpooled, backward, sensitivities
 from tests.quantize.compare import assert_same_network
 from tests.quantize.graphs import PAD, fire_graph, pictures
 
@@ -66,6 +66,13 @@ def test_gradients_are_what_differences_say() -> None:
         assert (found[conv.name].sum(axis=(0, 1, 2)) * direction).sum() == pytest.approx(expected, rel=0.03, abs=2e-5)
 
 
+def test_of_equal_values_under_a_window_one_gets_the_gradient() -> None:
+    pool = next(n for n in fire_graph().nodes if isinstance(n, MaxPool))
+    x = np.ones((1, 4, 3, 1), np.float32)  # windows of 3 x 3 by 2, the second cut off: rows 0 to 2 and 2 to 3
+    output, gradient = np.ones((1, 2, 1, 1), np.float32), np.array([3.0, 5.0], np.float32).reshape(1, 2, 1, 1)
+    assert _unpooled(pool, x, output, gradient)[0, :, :, 0].tolist() == [[3, 0, 0], [0, 0, 0], [5, 0, 0], [0, 0, 0]]
+
+
 def test_sensitivity_predicts_the_divergence_of_a_small_change() -> None:
     graph, rng = fire_graph(), np.random.default_rng(0)
     graph = replace(
@@ -116,6 +123,10 @@ def test_compensation_by_hand() -> None:
     assert got.tolist() == [[0, 1]]
     # With a price on ones the second stays 0 where 0.24**2 + 3 p > 0.76**2 + p, p = price of a bit: p > 0.26
     paid = [coded.compensate(target, order, factor, step, bits(zero=1, one=3), p)[0, 1] for p in (0.25, 0.27)]
+    assert paid == [1, 0]
+    # The first, 0.6, at a weight of 0.19 (the second makes up for the rest): 1 where 0.36 > 0.16 + 2 p / 0.19: p < 0.019
+    first = np.array([[0.6, 0.0]])
+    paid = [coded.compensate(first, order, factor, step, bits(zero=1, one=3), p)[0, 0] for p in (0.018, 0.020)]
     assert paid == [1, 0]
 
 
