@@ -124,7 +124,7 @@ def test_compensation_by_hand() -> None:
     # With a price on ones the second stays 0 where 0.24**2 + 3 p > 0.76**2 + p, p = price of a bit: p > 0.26
     paid = [coded.compensate(target, order, factor, step, bits(zero=1, one=3), p)[0, 1] for p in (0.25, 0.27)]
     assert paid == [1, 0]
-    # The first, 0.6, at a weight of 0.19 (the second makes up for the rest): 1 where 0.36 > 0.16 + 2 p / 0.19: p < 0.019
+    # The first, 0.6, counts 0.19 (the second makes up for the rest): 1 where 0.36 > 0.16 + 2 p / 0.19: p < 0.019
     first = np.array([[0.6, 0.0]])
     paid = [coded.compensate(first, order, factor, step, bits(zero=1, one=3), p)[0, 0] for p in (0.018, 0.020)]
     assert paid == [1, 0]
