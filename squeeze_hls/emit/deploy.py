@@ -51,6 +51,7 @@ def emit(plan: Plan, *, name: str) -> Bundle:
                 board=plan.board.name,
                 clock_mhz=plan.clock_mhz,
                 streamed=plan.engine.streamed,
+                labels=bool(network.labels),
             ),
             "pictures/LICENSES.md": (pictures.BUILTIN / "LICENSES.md").read_bytes(),
             "model.sqz": update.model_file(plan, name),

@@ -40,6 +40,7 @@ class Processor:
     slave_clock: str
     interrupt: str
     clock_setting: str  # MHz
+    pll_mhz: int  # that PYNQ's boot loader gives the PLL from which the clock is divided
     settings: tuple[tuple[str, str], ...]
     addresses: dict[str, int]  # of the cells with registers
     memory_map: str  # of what lies behind `slave`
@@ -61,11 +62,13 @@ PROCESSORS = {
         slave_clock="S_AXI_HP0_ACLK",
         interrupt="IRQ_F2P",
         clock_setting="PCW_FPGA0_PERIPHERAL_FREQMHZ",
+        pll_mhz=1000,
         settings=(
             ("PCW_USE_M_AXI_GP0", "1"),
             ("PCW_USE_S_AXI_HP0", "1"),
             ("PCW_S_AXI_HP0_DATA_WIDTH", "64"),
             ("PCW_EN_CLK0_PORT", "1"),
+            ("PCW_FCLK0_PERIPHERAL_CLKSRC", "IO PLL"),
             ("PCW_EN_RST0_PORT", "1"),
             ("PCW_USE_FABRIC_INTERRUPT", "1"),
             ("PCW_IRQ_F2P_INTR", "1"),
@@ -88,6 +91,7 @@ PROCESSORS = {
         slave_clock="saxihp0_fpd_aclk",
         interrupt="pl_ps_irq0",
         clock_setting="PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
+        pll_mhz=1500,
         settings=(
             ("PSU__USE__M_AXI_GP0", "1"),
             ("PSU__USE__M_AXI_GP1", "0"),
@@ -95,6 +99,7 @@ PROCESSORS = {
             ("PSU__USE__S_AXI_GP2", "1"),
             ("PSU__SAXIGP2__DATA_WIDTH", "64"),
             ("PSU__USE__IRQ0", "1"),
+            ("PSU__CRL_APB__PL0_REF_CTRL__SRCSEL", "IOPLL"),
         ),
         addresses={"engine": 0xA000_0000, "dma": 0xA001_0000, "dma_weights": 0xA002_0000, "intc": 0xA003_0000},
         memory_map="ps/SAXIGP2",
@@ -166,6 +171,11 @@ class BlockDesign:
     memory_masters: tuple[str, ...]  # interfaces that read or write the processor's memory
 
     @property
+    def made_clock_mhz(self) -> float:
+        """The fastest clock that the processor can make and that is not faster than ``clock_mhz``."""
+        return made_clock(self.processor, self.clock_mhz)
+
+    @property
     def clock_pin(self) -> str:
         return f"ps/{self.processor.clock}"
 
@@ -217,7 +227,7 @@ def describe(
             name="ps",
             vlnv=ps.vlnv,
             version=ps.version,
-            parameters=(*settings, *ps.settings, (ps.clock_setting, f"{clock_mhz:g}")),
+            parameters=(*settings, *ps.settings, (ps.clock_setting, f"{made_clock(ps, clock_mhz):.9g}")),
             clocks=(ps.master_clock, ps.slave_clock),
         ),
         Cell(name="reset", vlnv="xilinx.com:ip:proc_sys_reset", version="5.0", clocks=("slowest_sync_clk",)),
@@ -276,6 +286,18 @@ def describe(
         interrupts=tuple(interrupts),
         memory_masters=tuple(masters),
     )
+
+
+def divisors(ratio: float) -> tuple[int, int]:
+    """Two divisors of 6 bits whose product is closest to ``ratio``, and no clock is faster than asked for."""
+    pairs = [(a, b) for a in range(1, 64) for b in range(1, a + 1) if a * b >= ratio - 1e-9]
+    return min(pairs, key=lambda pair: pair[0] * pair[1]) if pairs else (63, 63)
+
+
+def made_clock(processor: Processor, clock_mhz: float) -> float:
+    """MHz; asked for exactly, lest Vivado round up."""
+    first, second = divisors(processor.pll_mhz / clock_mhz)
+    return processor.pll_mhz / (first * second)
 
 
 def _dma(name: str, *, receives: bool) -> Cell:

@@ -17,7 +17,6 @@ one comes, as it is.  What was last deployed stands in RECORD; of that, what doe
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import itertools
 import json
@@ -67,6 +66,8 @@ def fail(text: str) -> int:
 
 def receive(offer: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
     """Take the offered files into their folder; returns what was done."""
+    import fcntl  # not where this module is only read, which may be on Windows
+
     target = os.path.realpath(os.path.expanduser(offer["to"]))
     parent, name = os.path.split(target)
     if not name or not os.path.isdir(parent):
@@ -79,9 +80,9 @@ def receive(offer: dict[str, Any], stream: BinaryIO) -> dict[str, Any]:
             raise Refused(f"another deployment to {parent} is under way") from error
         staging = os.path.join(parent, f".{name}.deploying")
         shutil.rmtree(staging, ignore_errors=True)  # of a deployment that was cut off
-        os.makedirs(os.path.join(staging, "new"))
-        os.mkdir(os.path.join(staging, "old"))
         try:
+            os.makedirs(os.path.join(staging, "new"))
+            os.mkdir(os.path.join(staging, "old"))
             return into(target, staging, offer, stream)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

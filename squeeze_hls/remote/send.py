@@ -7,6 +7,7 @@ passwords and unknown host keys itself, on the user's terminal.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import json
@@ -24,16 +25,15 @@ from squeeze_hls.builds import MAX_FILE_BYTES, MAX_FILES, open_build, read_plain
 from squeeze_hls.emit.deploy import BITFILE, HANDOFF, code_files
 from squeeze_hls.errors import InputError, MissingToolError, ToolFailedError
 from squeeze_hls.progress import Listener, Stage
-from squeeze_hls.remote import receive
+from squeeze_hls.remote import USER, receive
 from squeeze_hls.sim.board.bitfile import MAGIC as SIMULATED
 
-FOLDER = "/home/xilinx/jupyter_notebooks/squeeze_hls"
-USER = "xilinx"
 DEPLOY = "deploy"
 LASTING = (BITFILE, HANDOFF)
 CONNECT_SECONDS = 20
 CHUNK = 64 * 2**10  # bytes between two signs of progress
 MAX_ANSWER = 2**20
+MAX_ERROR = 500  # characters of what a board says
 MAX_GREETING_LINES = 1_000  # that login scripts may print first
 # No shell's and no ssh token's character (a user's ProxyCommand may quote badly), and no option's dash in front.
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
@@ -127,9 +127,11 @@ def _paths(deploy: Path) -> Iterator[str]:
 
 
 def foreign_code(files: list[File]) -> list[str]:
-    """Python files that are not what this version writes: a stranger's, or another version's."""
+    """Python and notebooks that are not what this version writes: a stranger's, or another version's."""
     ours = code_files()
-    return [file.path for file in files if file.path.endswith(".py") and ours.get(file.path) != file.content]
+    return [
+        file.path for file in files if file.path.endswith((".py", ".ipynb")) and ours.get(file.path) != file.content
+    ]
 
 
 def command(host: Host) -> list[str]:
@@ -163,7 +165,25 @@ def send(files: list[File], host: Host, to: str, listener: Listener) -> dict[str
         raise ToolFailedError(f"{host}: {talk.error}")
     if talk.done is None:
         raise ToolFailedError(explain(host, code, said))
-    return talk.done
+    return _checked(talk.done, host)
+
+
+def _checked(done: dict[str, Any], host: Host) -> dict[str, Any]:
+    """What the board says it did, in the form that ``receive.into`` gives it; a board may be a stranger's, too."""
+
+    def paths(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(path, str) for path in value)
+
+    kept = done.get("kept")
+    if not (
+        all(paths(done.get(key)) for key in ("copied", "left", "lasting", "removed"))
+        and isinstance(done.get("to"), str)
+        and isinstance(done.get("same"), int)
+        and isinstance(kept, list)
+        and all(isinstance(row, dict) and sorted(row) == ["as", "path"] and paths(list(row.values())) for row in kept)
+    ):
+        raise ToolFailedError(f"{host}: its answer is not understood; is that a PYNQ board?")
+    return done
 
 
 class _Talk:
@@ -182,11 +202,14 @@ class _Talk:
             table = [{"path": f.path, "bytes": len(f.content), "sha256": f.sha256} for f in self.files]
             out.write(json.dumps({"to": self.to, "files": table, "lasting": LASTING}).encode() + b"\n")
             out.flush()
-            wanted = set(self._answer(back).get("wanted", []))
-            self._pour([file for file in self.files if file.path in wanted], out, stage)
-            answer = self._answer(back)
-            if isinstance(answer.get("done"), dict):
-                self.done = answer["done"]
+            wanted = self._answer(back).get("wanted")
+            if not isinstance(wanted, list):
+                return
+            with contextlib.suppress(BrokenPipeError):  # where the board stops listening, it has said why
+                self._pour([file for file in self.files if file.path in wanted], out, stage)
+            done = self._answer(back).get("done")
+            if isinstance(done, dict):
+                self.done = done
                 stage.outcome = f"{len(wanted)} of {len(self.files)} files"
 
     def _answer(self, back: IO[bytes]) -> dict[str, Any]:
@@ -197,7 +220,7 @@ class _Talk:
         if not isinstance(answer, dict):
             return {}
         if "error" in answer:
-            self.error = str(answer["error"])
+            self.error = str(answer["error"])[:MAX_ERROR]
         return answer
 
     def _pour(self, files: list[File], out: IO[bytes], stage: Stage) -> None:

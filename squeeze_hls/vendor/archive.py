@@ -11,7 +11,7 @@ from squeeze_hls.bundle import Bundle
 from squeeze_hls.emit.render import render
 from squeeze_hls.errors import InputError
 from squeeze_hls.vendor.project import IDENTITY, Project
-from squeeze_hls.vendor.result import BIT, CSYNTH, ENGINE, HWH, LIMITS, TIMING, UTILIZATION
+from squeeze_hls.vendor.result import BIT, CSYNTH, ENGINE, HWH, LIMITS, MIB, TIMING, UTILIZATION
 
 SCRIPT = "build.sh"
 RETURNED = "result.tar.gz"
@@ -80,7 +80,8 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
 
 def _from_archive(stream: io.BufferedReader, path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    with tarfile.open(fileobj=_Capped(stream), mode="r|") as tar:
+    unpacked = _Capped(stream)
+    with tarfile.open(fileobj=unpacked, mode="r|") as tar:
         for number, member in enumerate(tar):
             if number >= MAX_MEMBERS:
                 raise InputError(f"{path}: has more than {MAX_MEMBERS} files; it is none that build.sh made")
@@ -89,6 +90,8 @@ def _from_archive(stream: io.BufferedReader, path: Path) -> dict[str, bytes]:
                 content = tar.extractfile(member)
                 assert content is not None  # it is a file
                 files[name] = _capped(content.read(LIMITS[name] + 1), name, path)
+    while unpacked.read(MIB):  # to the end, where the checksum stands
+        pass
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def make_bitstream(
         vivado = find_vivado()
     except MissingToolError as error:
         path = archive_path(folder)
-        write_file(archive.pack(project, path.name.removesuffix(".tar.gz")), path)
+        write_file(archive.pack(project, _inside(path)), path)
         raise MissingToolError(f"{error}. {instructions(folder, path)}") from error
     files = run_flow(project, vivado, hls, _logs(folder), listener, jobs=jobs, fresh=fresh)
     versions = {"vivado": vivado.version, **({"vitis hls": hls.version} if hls else {})}
@@ -41,8 +42,7 @@ def make_bitstream(
 def pack_bitstream(folder: Path, path: Path, listener: Listener, *, flow: str | None, board: str | None) -> Project:
     """Write the archive for another machine."""
     project = make_project(open_build(folder), flow, board, listener)
-    name = path.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
-    write_file(archive.pack(project, _plain(name)), path)
+    write_file(archive.pack(project, _inside(path)), path)
     return project
 
 
@@ -67,11 +67,14 @@ def archive_path(folder: Path) -> Path:
 
 def instructions(folder: Path, path: Path) -> str:
     """What to do on a machine that has the tools."""
-    name = path.name.removesuffix(".tar.gz")
-    return (
-        f"Everything another machine needs is in {path}; there: tar xzf {path.name} && {name}/build.sh; then here: "
-        f"squeeze-hls bitstream {folder} --import {archive.RETURNED}"
-    )
+    there = f"tar xzf {shlex.quote(path.name)} && {_inside(path)}/build.sh"
+    here = f"squeeze-hls bitstream {shlex.quote(str(folder))} --import {archive.RETURNED}"
+    return f"Everything another machine needs is in {shlex.quote(str(path))}; there: {there}; then here: {here}"
+
+
+def _inside(path: Path) -> str:
+    """The folder that an archive holds."""
+    return _plain(path.name.removesuffix(".gz").removesuffix(".tgz").removesuffix(".tar"))
 
 
 def _plain(name: str) -> str:

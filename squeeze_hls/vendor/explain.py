@@ -85,7 +85,8 @@ RULES = (
 def explain(logs: Iterable[Path], code: int) -> tuple[str, str]:
     """The message that matters and the way out; either may be empty.
 
-    ``logs`` are looked through in this order, ``code`` is the exit code.
+    ``logs`` are looked through in this order, ``code`` is the exit code.  Vivado's first error is the one that matters:
+    those behind it say that a command or a run failed because of it.
     """
     lines = [line for log in logs for line in _lines(log)]
     errors = [line for line in lines if re.match(r"(?:CRITICAL )?(?:ERROR|FATAL)|error:", line, re.IGNORECASE)]
@@ -96,8 +97,7 @@ def explain(logs: Iterable[Path], code: int) -> tuple[str, str]:
                 return shorten(line), rule.advice
     if code in KILLED:
         return "killed by the operating system", next(rule.advice for rule in RULES if rule.name == "memory")
-    own = [line for line in errors if "[Common 17-39]" not in line and "[Common 17-69]" not in line]
-    return shorten((own or errors or lines or [""])[0 if own or errors else -1]), ""
+    return shorten(errors[0] if errors else lines[-1] if lines else ""), ""
 
 
 def shorten(text: str) -> str:

@@ -91,7 +91,9 @@ def run_flow(
                 _run_step(step, project, program, work, logs, listener, jobs)
             if step.name == "implementation":
                 text = (work / MADE[TIMING]).read_text(errors="replace")
-                require_timing(parse_timing(text), project.design.clock_mhz, f"the report is {work / MADE[TIMING]}")
+                require_timing(
+                    parse_timing(text), project.design.made_clock_mhz, f"the report is {work / MADE[TIMING]}"
+                )
         return _collect(project, work)
 
 

@@ -28,11 +28,12 @@ LIMITS = {
 }  # fmt: skip
 OPTIONAL = {ENGINE, CSYNTH}
 _FASTER = 1.005  # how much faster than asked for a clock may be: PLLs do not hit every frequency exactly
-# The PLL that the processor's clocks are divided from, MHz, as PYNQ's boot loaders set it, and PYNQ's divisors of it.
+# PYNQ's divisors of the processor's clock, and the PLL that they divide: PYNQ leaves that as it is after boot.
 _CLOCKS = {
-    "processing_system7": (1000, "PCW_FCLK0_PERIPHERAL_DIVISOR{}"),
-    "zynq_ultra_ps_e": (1500, "PSU__CRL_APB__PL0_REF_CTRL__DIVISOR{}"),
+    "processing_system7": ("PCW_FCLK0_PERIPHERAL_DIVISOR{}", "PCW_FCLK0_PERIPHERAL_CLKSRC"),
+    "zynq_ultra_ps_e": ("PSU__CRL_APB__PL0_REF_CTRL__DIVISOR{}", "PSU__CRL_APB__PL0_REF_CTRL__SRCSEL"),
 }
+_PLLS = ("IO PLL", "IOPLL", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def check(project: Project, files: Mapping[str, bytes], where: str) -> Result:
             raise InputError(f"{where}: {name} is missing; is it the folder or archive that build.sh made?")
     _check_identity(project, files[IDENTITY], where)
     timing = parse_timing(_text(files[TIMING]))
-    require_timing(timing, project.design.clock_mhz, f"{where}: {TIMING}")
+    require_timing(timing, project.design.made_clock_mhz, f"{where}: {TIMING}")
     _check_bit(project, files[BIT], f"{where}: {BIT}")
     return Result(
         files=files,
@@ -149,26 +150,24 @@ def _check_handoff(design: BlockDesign, data: bytes, where: str) -> float:
         root = parse_xml(data, where)
     except ToolFailedError as error:
         raise InputError(str(error)) from error
-    places = {}
-    divisors: dict[int, int] = {}
-    source = 0
-    for module in root.iter("MODULE"):
-        source, pattern = _CLOCKS.get(module.get("MODTYPE", ""), (source, ""))
-        if not pattern:
-            continue
-        values = {entry.get("NAME"): entry.get("VALUE", "") for entry in module.iter("PARAMETER")}
-        divisors = {i: _integer(values.get(pattern.format(i), ""), 10) for i in (0, 1)}
-        places = {entry.get("INSTANCE"): _integer(entry.get("BASEVALUE", ""), 16) for entry in module.iter("MEMRANGE")}
+    kind = design.processor.vlnv.split(":")[2]
+    module = next((module for module in root.iter("MODULE") if module.get("MODTYPE") == kind), None)
+    if module is None:
+        raise InputError(f"{where}: has no {kind}")
+    places = {entry.get("INSTANCE"): _integer(entry.get("BASEVALUE", ""), 16) for entry in module.iter("MEMRANGE")}
     for slave in design.slaves:
         if places.get(slave.cell) != slave.address:
             raise InputError(f"{where}: {slave.cell} is not at 0x{slave.address:08X}, where the driver looks for it")
-    if not source or min(divisors.values(), default=0) < 1:
-        raise InputError(f"{where}: has no divisors of the processor's clock, which PYNQ needs")
-    clock = source / (divisors[0] * divisors[1])
-    if clock > design.clock_mhz * _FASTER:
+    values = {entry.get("NAME"): entry.get("VALUE", "") for entry in module.iter("PARAMETER")}
+    pattern, source = _CLOCKS[kind]
+    divisors = [_integer(values.get(pattern.format(i), ""), 10) for i in (0, 1)]
+    if min(divisors) < 1 or values.get(source, "") not in _PLLS:
+        raise InputError(f"{where}: does not divide the I/O PLL, as PYNQ does, to make the engine's clock")
+    clock = design.processor.pll_mhz / (divisors[0] * divisors[1])
+    if clock > design.made_clock_mhz * _FASTER:
         raise InputError(
-            f"{where}: PYNQ would run the engine at {clock:.1f} MHz, but it was built for {design.clock_mhz:g} MHz; "
-            "are the board's files installed in Vivado, or its crystal set in the board's .toml file?"
+            f"{where}: PYNQ would run the engine at {clock:.1f} MHz, but it was built for {design.made_clock_mhz:.1f} "
+            "MHz; are the board's files installed in Vivado, or its crystal set in the board's .toml file?"
         )
     return round(clock, 3)
 
@@ -189,12 +188,7 @@ def _text(data: bytes) -> str:
 
 def write_result(build: Build, project: Project, result: Result, tools: Mapping[str, str]) -> dict[str, Any]:
     """Put bitstream and handoff file into ``deploy/`` and the figures into the report, which is returned."""
-    deploy = build.folder / "deploy"
-    for path in (deploy, *(deploy / name for name in (BIT, HWH))):
-        if path.is_symlink():
-            raise InputError(f"{path}: a symbolic link in a build folder is not followed")
-    if not deploy.is_dir():
-        raise InputError(f"{deploy}: is missing; build again")
+    deploy = build.folder / "deploy"  # no link: files below it were read when the build was opened
     made = {f"deploy/{name}": hashlib.sha256(result.files[name]).hexdigest() for name in (BIT, HWH)}
     others = {str(entry["path"]): str(entry["sha256"]) for entry in build.report["files"]}
     # The folder is whole at every moment: the report first forgets earlier files, then learns of the new ones.

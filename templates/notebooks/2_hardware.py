@@ -24,7 +24,8 @@ print(
 # %% [markdown]
 # ## One picture, counted
 #
-# The counters hold the last picture: from its first pixel in to its last logit out.
+# The counters hold the last picture: from its first pixel in to its last logit out. The prediction is for streams that
+# never pause; what a DMA needs to begin shows as a difference of some cycles.
 
 # %%
 with Accelerator() as accelerator:

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from squeeze_driver import Accelerator, load_model
 
-PICTURE = "../pictures/coffee.jpg"
+PICTURE = "../pictures/rocket.jpg"
 FIRST, SECOND = "../model.sqz", "../update/model.sqz"
 
 accelerator = Accelerator()
@@ -50,6 +50,8 @@ before, guesses_before = try_out("before")
 
 # %% [markdown]
 # ## The update
+#
+# The time is that of the driver's software on this machine and of the engine's clock.
 
 
 # %%

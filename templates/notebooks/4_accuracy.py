@@ -93,10 +93,12 @@ if onnxruntime:
     # The model wants raw RGB, less the colour that pads the image.
     pixels = images.astype(np.float32) - np.array(helpers.load_plan()["pad_value"], np.float32)
     pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-    session.run(None, {name: pixels[:1]})  # the first run prepares
-    started = time.monotonic()
-    theirs = np.concatenate([session.run(None, {name: pixels[i : i + 1]})[0] for i in range(len(pixels))])
-    wall = time.monotonic() - started
+    walls = []
+    for _ in range(4):  # the first time prepares; of the others the best counts, as others use this machine, too
+        started = time.monotonic()
+        theirs = np.concatenate([session.run(None, {name: pixels[i : i + 1]})[0] for i in range(len(pixels))])
+        walls.append(time.monotonic() - started)
+    wall = min(walls[1:])
     speeds.append((f"ONNX Runtime\n({os.cpu_count()} cores, measured)", len(images) / wall))
     print(f"{len(images)} pictures in {wall:.3f} s: {len(images) / wall:.1f} pictures a second (measured)")
 

@@ -31,7 +31,7 @@ KINDS = (("image", "rows of the image", GREEN), ("map", "feature map", BLUE), ("
 
 plt.rcParams.update(
     {
-        "figure.dpi": 90,
+        "figure.dpi": 96,
         "font.size": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -89,8 +89,9 @@ def bars(axes: Any, guesses: Sequence[Any], title: str = "") -> None:
     axes.set_yticks(places)
     axes.set_yticklabels(names)
     axes.invert_yaxis()
-    axes.set_xlim(0, 118)
+    axes.set_xlim(0, 124)
     axes.set_xticks([0, 25, 50, 75, 100])
+    axes.spines["bottom"].set_bounds(0, 100)
     axes.set_xlabel("probability (%)")
     axes.set_title(title, fontsize=10, loc="left")
     axes.tick_params(axis="y", length=0)
@@ -137,7 +138,7 @@ def frames(source: Any) -> Iterator[Image.Image]:
                 seen = True
                 yield image
         if not seen:
-            yield from pan("../pictures/chelsea.jpg")
+            yield from pan("../pictures/coffee.jpg")
 
 
 def _captured(source: Any, quiet: bool = False) -> Iterator[Image.Image]:
@@ -161,11 +162,11 @@ def _captured(source: Any, quiet: bool = False) -> Iterator[Image.Image]:
 
 
 def pan(path: str, count: int = 6) -> Iterator[Image.Image]:
-    """A square window that moves over a picture from one corner to the opposite one, as a camera would."""
+    """A square window that moves over a picture from its last corner to its first, as a camera would."""
     with Image.open(path) as image:
         whole = image.convert("RGB")
-    side = int(0.75 * min(whole.size))
-    for number in range(count):
+    side = int(0.6 * min(whole.size))
+    for number in reversed(range(count)):
         left, top = ((length - side) * number // max(1, count - 1) for length in whole.size)
         yield whole.crop((left, top, left + side, top + side))
 
@@ -195,16 +196,12 @@ def _time_axis(axes: Any, plan: Any) -> None:
 def timeline(plan: Any) -> Any:
     """When each instruction runs, and what the array does in its cycles: predicted."""
     figure, axes = plt.subplots(figsize=(9, 0.6 + 0.27 * len(plan["layers"]) + 1.0))
-    for key, _, color in CAUSES:
-        for entry in plan["instructions"]:
-            parts = {"busy": entry["busy"], **entry["waits"]}
-            before = 0
-            for cause, _, _ in CAUSES:  # how its cycles divide, not their order
-                if cause == key:
-                    break
-                before += parts[cause]
-            left = milliseconds(plan, entry["begin"] + before)
-            axes.barh(entry["layer"], milliseconds(plan, parts[key]), left=left, height=0.72, color=color, linewidth=0)
+    for entry in plan["instructions"]:
+        begin, parts = entry["begin"], {"busy": entry["busy"], **entry["waits"]}
+        for cause, _, color in CAUSES:  # how its cycles divide, not their order
+            left, width = milliseconds(plan, begin), milliseconds(plan, parts[cause])
+            axes.barh(entry["layer"], width, left=left, height=0.72, color=color, linewidth=0, snap=False)
+            begin += parts[cause]
     _layer_axis(axes, plan)
     _time_axis(axes, plan)
     handles = [Patch(color=color, label=label) for _, label, color in CAUSES]
@@ -222,12 +219,13 @@ def utilization(plan: Any) -> Any:
     for entry in plan["instructions"]:
         edges.append(milliseconds(plan, entry["end"]))
         heights.append(100 * entry["macs"] / max(1, products * (entry["end"] - entry["begin"])))
-    axes.stairs(heights, edges, fill=True, color=SKY)
-    axes.stairs(heights, edges, color=BLUE, linewidth=0.8)
+    steps = [*heights, heights[-1]]
+    axes.fill_between(edges, steps, step="post", color=SKY, linewidth=0)
+    axes.step(edges, steps, where="post", color=BLUE, linewidth=0.8)
     mean = 100 * plan["cycles"]["ideal"] / plan["cycles"]["predicted"]
-    axes.axhline(mean, color=VERMILLION, linewidth=1.2)
-    axes.text(edges[-1], mean + 2, f"whole frame: {mean:.1f} %", color=VERMILLION, ha="right", va="bottom", fontsize=9)
-    axes.set_ylim(0, 118)
+    axes.axhline(mean, color=VERMILLION, linewidth=1.5)
+    axes.text(edges[-1], 106, f"whole frame: {mean:.1f} %", color=VERMILLION, ha="right", va="bottom", fontsize=9)
+    axes.set_ylim(0, 120)
     axes.set_yticks([0, 25, 50, 75, 100])
     axes.set_ylabel("useful products (%)")
     axes.set_title(
@@ -244,38 +242,38 @@ def memory_map(plan: Any) -> Any:
     colors = {kind: color for kind, _, color in KINDS}
     maps = 0
     for tensor in memory["tensors"]:
-        color = colors[tensor["kind"]]
-        if tensor["kind"] == "map":  # neighbours differ
-            color = (BLUE, SKY)[maps % 2]
+        color, edge = colors[tensor["kind"]], 0.8
+        if tensor["kind"] == "map":  # neighbours differ; their steps have no edges
+            color, edge = (BLUE, SKY)[maps % 2], 0
             maps += 1
-        largest = None
+        areas = []
         for first, last, low, high in tensor["spans"]:
             left = milliseconds(plan, entries[first]["begin"])
             width = milliseconds(plan, entries[last]["end"]) - left
-            axes.bar(left, high - low, width, bottom=low, align="edge", color=color, linewidth=0)
-            if largest is None or width * (high - low) > largest[0]:
-                largest = width * (high - low), left + width / 2, (low + high) / 2
-        _name_in(axes, tensor, plan)
+            axes.bar(left, high - low, width, low, align="edge", color=color, linewidth=edge, edgecolor="white")
+            areas.append((width * (high - low), left + width / 2, (low + high) / 2))
+        _name_in(axes, plan, tensor, areas, "white" if color == BLUE else "black")
     axes.set_ylim(0, memory["bank_words"])
     axes.set_ylabel(f"address (words of {memory['word_bytes']} bytes)")
     _time_axis(axes, plan)
     handles = [Patch(color=color, label=label) for _, label, color in KINDS]
-    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncol=3, frameon=False, fontsize=9)
     total = memory["banks"] * memory["bank_words"] * memory["word_bytes"]
     axes.set_title(f"the same in each of {memory['banks']} banks; {total:,} bytes in all", fontsize=10, loc="left")
     return figure
 
 
-def _name_in(axes: Any, tensor: Any, plan: Any) -> None:
-    """Write a tensor's name into its area where there is room."""
-    entries = plan["instructions"]
-    begin = milliseconds(plan, entries[min(span[0] for span in tensor["spans"])]["begin"])
-    end = milliseconds(plan, entries[max(span[1] for span in tensor["spans"])]["end"])
-    share = (end - begin) / milliseconds(plan, plan["cycles"]["predicted"])
-    low, high = min(span[2] for span in tensor["spans"]), max(span[3] for span in tensor["spans"])
-    name = short(tensor["name"])
-    if share > 0.011 * len(name) and high - low > 0.06 * plan["memory"]["bank_words"]:
-        axes.text((begin + end) / 2, (low + high) / 2, name, ha="center", va="center", fontsize=8, color="black")
+def _name_in(axes: Any, plan: Any, tensor: Any, areas: Sequence[tuple[float, float, float]], color: str) -> None:
+    """Write a tensor's name into its (area, x, y) parts, in the middle of them, where there is room for it."""
+    total = sum(area for area, _, _ in areas)
+    if not total:
+        return
+    height = max(span[3] for span in tensor["spans"]) - min(span[2] for span in tensor["spans"])
+    width = total / height / milliseconds(plan, plan["cycles"]["predicted"])  # on average, as a share of the frame
+    lines = short(tensor["name"]).replace("/", "/\n").split("\n")
+    if width > 0.0096 * max(map(len, lines)) and height > 0.045 * len(lines) * plan["memory"]["bank_words"]:
+        x, y = (sum(part[0] * part[i] for part in areas) / total for i in (1, 2))
+        axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=7, color=color, linespacing=1.0)
 
 
 def weight_store(plan: Any) -> Any:

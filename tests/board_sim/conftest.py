@@ -16,7 +16,7 @@ from squeeze_hls.emit.registers import offset
 from squeeze_hls.plan import Plan
 from squeeze_hls.plan.packets import Packet, image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.sim import board as simulated
-from tests.board_sim.plans import small_plan
+from tests.board_sim.plans import notebook_loop, small_plan
 
 
 @pytest.fixture(scope="session")
@@ -26,12 +26,9 @@ def device() -> Any:
     return simulated.register()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def loop() -> asyncio.AbstractEventLoop:
-    """The loop to which PYNQ ties its interrupts when it first meets them, as in Jupyter."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop
+    return notebook_loop()
 
 
 class Host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from squeeze_hls import tools
 from squeeze_hls.driver import AcceleratorError
 from squeeze_hls.driver.overlays import load_overlay
 from squeeze_hls.emit.hwh import handoff
@@ -21,6 +23,7 @@ from squeeze_hls.emit.registers import offset
 from squeeze_hls.plan.packets import image_packet
 from squeeze_hls.sim import board as simulated
 from squeeze_hls.sim.board import bitfile
+from squeeze_hls.sim.board.compiled import compiled
 from tests.board_sim.conftest import Host
 from tests.board_sim.plans import OTHER, small_plan
 
@@ -244,6 +247,30 @@ def test_a_second_overlay_replaces_the_first(host: Host, tmp_path: Path) -> None
     assert not host.overlay.is_loaded()
     with pytest.raises(RuntimeError, match="not currently loaded"):
         host.overlay.dma  # noqa: B018
+
+
+def test_compiling_is_announced(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the first overlay with an engine, and not by the second; prepare does it beforehand."""
+    with compiled(host.plan.engine) as library:
+
+        def compiler(command: list[str], **_: Any) -> None:
+            folder, name = (command[command.index(option) + 1] for option in ("--Mdir", "-o"))
+            shutil.copy(library, Path(folder) / name)
+
+        monkeypatch.setattr(tools, "run", compiler)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+        load_overlay(str(host.path), host.device)
+        assert "compiling its engine, once" in capsys.readouterr().err
+        load_overlay(str(host.path), host.device)
+        simulated.prepare(host.path, before=pytest.fail)
+        assert capsys.readouterr().err == ""
+        told: list[str] = []
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+        for _ in range(2):
+            simulated.prepare(host.path, before=lambda: told.append("compiling"))
+        assert told == ["compiling"]
 
 
 def test_what_is_no_bitstream(host: Host, tmp_path: Path) -> None:

@@ -14,23 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from squeeze_hls.deploy import read_model
-from tests.cli.conftest import Run, report_of, tree
-
-
-def change_report(folder: Path, **values: Any) -> None:
-    (folder / "report.json").write_text(json.dumps({**report_of(folder), **values}))
-
-
-def resign(folder: Path, path: str) -> None:
-    """Make the report agree with an altered file, as somebody hostile would."""
-    files = [
-        {**entry, "sha256": hashlib.sha256((folder / path).read_bytes()).hexdigest()}
-        if entry["path"] == path
-        else entry
-        for entry in report_of(folder)["files"]
-    ]
-    change_report(folder, files=files)
-
+from tests.cli.conftest import Run, change_report, report_of, resign, tree
 
 # --- building ---
 

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from squeeze_hls import cli, golden, tools
-from tests.cli.conftest import Run, report_of, tree
-from tests.cli.test_build import resign
+from tests.cli.conftest import Run, report_of, resign, tree
 
-pytestmark = [pytest.mark.rtl, pytest.mark.xdist_group("simulate")]
+pytestmark = pytest.mark.rtl
 PICTURE = "test/1/1500.png"
 
 

@@ -12,10 +12,13 @@ import pytest
 
 from squeeze_hls import golden
 from squeeze_hls.board import load_board
+from squeeze_hls.driver import Accelerator
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from tests.board_sim.plans import notebook_loop
 from tests.driver.fake_board import FakeBoard
 from tests.networks import random_network
+
+TIMEOUT = 0.05  # seconds of the double's clock
 
 
 def deployed(plan: Plan, name: str = "a network") -> bytes:
@@ -56,6 +59,15 @@ def files(plan: Plan, folder: Path) -> Path:
     (folder / "squeeze_engine.bit").touch()
     (folder / "model.sqz").write_bytes(deployed(plan))
     return folder / "squeeze_engine.bit"
+
+
+@pytest.fixture
+def bitfile(plan: Plan, tmp_path: Path) -> Path:
+    return files(plan, tmp_path)
+
+
+def open_accelerator(bitfile: Path, **more: Any) -> Accelerator:
+    return Accelerator(bitfile, timeout=TIMEOUT, **more)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ RTL = ROOT / "hw" / "rtl"
 PACKAGE = RTL / "squeeze_pkg.sv"
 BUILDS = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}"
 WAVEFORMS: list[Path] = []  # written so far
-MAKEFLAGS = "PYTHON3=python3 VM_PARALLEL_BUILDS=0"
+MAKEFLAGS = "PYTHON3=python3 VM_PARALLEL_BUILDS=0 OPT_FAST="
 
 
 def shapes(always: Sequence[Any], more: Sequence[Any]) -> list[Any]:
@@ -64,6 +64,7 @@ def run(
     sources: Sequence[Path] | None = None,
     library: Path | None = RTL,
     public: Sequence[str] = ("*",),
+    optimize: str = "-Os",
     data: Sequence[Path] = (),
     environment: Mapping[str, str] | None = None,
     testcase: str | None = None,
@@ -73,7 +74,8 @@ def run(
     ``library`` is where the package and the modules that ``sources`` (by default the file of ``top``) use are looked
     for; None: the sources are all there is.  ``environment`` reaches the bench, which finds the seed in
     SQUEEZE_HLS_SEED and the parameters as JSON in SQUEEZE_HLS_PARAMETERS.  ``public`` are patterns of the variables of
-    ``top`` that it reaches; the fewer, the faster.  ``data`` are files that the sources read from the current folder.
+    ``top`` that it reaches; the fewer, the faster.  ``optimize`` is the compiler's: -O0 where it would take longer than
+    the simulation.  ``data`` are files that the sources read from the current folder.
     """
     binaries = require()
     from cocotb_tools.runner import get_runner
@@ -89,14 +91,14 @@ def run(
     control = "".join(
         ["`verilator_config\n", *(f'public_flat_rw -module "{top}" -var "{pattern}"\n' for pattern in public)]
     )
-    digest = hashlib.sha256(json.dumps([top, parameters, arguments, waves, control], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([top, parameters, arguments, optimize, waves, control], sort_keys=True).encode())
     for path in sorted({*named, *(library.glob("*.sv") if library is not None else ())}):
         digest.update(path.read_bytes())
     folder = BUILDS / f"{top}-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "public.vlt").write_text(control, encoding="ascii")
 
-    variables = {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": MAKEFLAGS}
+    variables = {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": MAKEFLAGS + optimize}
     results = folder / f"{bench}-{seed}-{uuid.uuid4().hex[:8]}"
     results.mkdir()
     for path in data:

@@ -18,7 +18,6 @@ from squeeze_hls.plan.packets import image_packet, parse_logits, program_packet,
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import INTERRUPT, RtlEngine
 from squeeze_hls.sim.verilate import compile_engine
-from tests.hls.test_emit import VIVADO_OPTIONS, check_options, run_tcl
 from tests.networks import random_network
 from tests.rtl.runner import BUILDS, require
 
@@ -110,26 +109,3 @@ def test_no_store_contents_in_ultraram() -> None:
     assert plan.engine.store_uram
     assert not any(name.startswith("store") for name in rtl.contents(plan))
     assert rtl.loaded(plan, "x")["STORE_LOADED"] == "1'b0"
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-def test_vivado_script(tmp_path: Path, streamed: bool) -> None:
-    write(rtl.emit(small_plan(1, streamed=streamed)), tmp_path)
-    folder = tmp_path / "vivado"
-    for made in (
-        "project/squeeze_engine.runs/impl_1/system_wrapper.bit",
-        "project/squeeze_engine.gen/sources_1/bd/system/hw_handoff/system.hwh",
-    ):
-        (folder / made).parent.mkdir(parents=True)
-        (folder / made).write_text(made)
-    calls = run_tcl(folder / "build.tcl")
-    check_options(calls, VIVADO_OPTIONS)
-    added = [Path(call[-1]).resolve() for call in calls if call[0] == "add_files"]
-    there = {*(tmp_path / "src").iterdir(), *(tmp_path / "contents").iterdir()}
-    assert set(added) == {path.resolve() for path in there}
-    assert len(added) == len(there)
-    assert ["create_bd_cell", "-type", "module", "-reference", rtl.TOP, "engine"] in calls
-    weights = {"engine/s_axis_weights"} if streamed else set()
-    wired = {call[2] for call in calls if call[0] in ("connect_bd_net", "connect_bd_intf_net")}
-    assert {"engine/s_axis_in", "engine/ap_clk", "engine/ap_rst_n", *weights} <= wired
-    assert ("engine/s_axis_weights" in wired) == streamed

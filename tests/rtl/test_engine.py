@@ -79,12 +79,10 @@ def whole(network: IntNetwork, most_cycles: int) -> None:
     assert second.result.counters["cycles"] <= first.result.counters["cycles"]
 
 
-@pytest.mark.xdist_group("v1.1")
 def test_v11_whole() -> None:
     whole(to_int(load_graph("squeezenet1.1-w6")), 990_000)
 
 
-@pytest.mark.xdist_group("v1.1")
 def test_speed(full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At least 100,000 cycles a second of one core; with --all, at most 180 seconds of it to compile."""
     monkeypatch.delenv("OBJCACHE", raising=False)

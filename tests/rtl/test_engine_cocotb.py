@@ -25,7 +25,6 @@ from tests.networks import random_network
 from tests.rtl.engine_cases import WAITS, Case, make_case, save
 from tests.rtl.runner import RTL, run, shapes
 
-pytestmark = pytest.mark.xdist_group("cocotb")  # two tests have the same engine
 TOP = "squeeze_engine"
 PORTS = ("ap_clk", "ap_rst_n", "interrupt", "s_ax*", "m_axis*")
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"

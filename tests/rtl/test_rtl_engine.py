@@ -20,7 +20,6 @@ from tests.networks import random_network
 from tests.rtl.runner import BUILDS
 from tests.rtl.simulated import engine
 
-pytestmark = pytest.mark.xdist_group("2x4x8-resident")
 CONFIG = EngineConfig(
     pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=(16384,), program_depth=512, carry_words=4096
 )

@@ -50,13 +50,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Synthesis:
     return synthesize_engine(SMALL, "xc7", tmp_path_factory.mktemp("small") / "yosys.log")
 
 
-@pytest.mark.xdist_group("small")
 def test_small_engine(small: Synthesis) -> None:
     as_planned(small, SMALL)
     in_pieces(small, SMALL)
 
 
-@pytest.mark.xdist_group("small")
 def test_deepest_path_of_the_small_engine(small: Synthesis) -> None:
     path = small.deepest
     assert len(path.cells) == path.levels
