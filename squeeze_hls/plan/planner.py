@@ -269,3 +269,33 @@ def _check_board(plan: Plan) -> None:
             raise DoesNotFitError(
                 f"{what}: {need:,} needed, {have:,} available on {board.name}; use a smaller array or a bigger board"
             )
+
+
+def room_for_weights(network: IntNetwork, board: Board) -> int:
+    """The most 72-bit words that resident weights of a network's shape may take on a board.
+
+    The activations get the least memory with which the network can be computed.  The weights themselves do not matter.
+    Raises DoesNotFitError where nothing is left for them.
+    """
+    bare = EngineConfig(
+        pix=board.pix, cin=board.cin, cout=board.cout, act_pieces=(BRAM_WORDS,), tile_words=MAX_TILE_WORDS
+    )
+    layers = lower(network, bare)
+    sized = _size_tables(bare, layers)
+    if board.available_uram:
+        return board.available_uram * URAM_WORDS
+
+    def plan_with(blocks: int) -> None:
+        pieces = power_of_two_pieces(blocks * BRAM_WORDS, BRAM_WORDS)
+        _size_activations(replace(sized, store_pieces=pieces), layers, board)
+
+    plan_with(1)
+    low, high = 1, board.available_bram36  # bisection: `low` fits
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            plan_with(middle)
+            low = middle
+        except DoesNotFitError:
+            high = middle
+    return low * BRAM_WORDS
