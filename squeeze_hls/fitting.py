@@ -9,9 +9,9 @@ from squeeze_hls.board import Board, load_board
 from squeeze_hls.ir import Conv, Graph, IntConv, IntNetwork
 from squeeze_hls.pictures import stack
 from squeeze_hls.plan.engine import STORE_WORD_BITS
-from squeeze_hls.plan.planner import room_for_weights
+from squeeze_hls.plan.planner import room_for_weights, words_of_weights
 from squeeze_hls.progress import Listener
-from squeeze_hls.quantize import integers
+from squeeze_hls.quantize import integers, rate
 from squeeze_hls.quantize.compress import Compressed
 from squeeze_hls.quantize.compress import compress as compress_graph
 from squeeze_hls.source import Source, calibration_set, read
@@ -27,10 +27,16 @@ def compress(
     assert images is not None
     with listener.stage("load") as stage:
         graph, _ = read(source, listener)
-        room = room_bits(graph, load_board(board)) if board else 8 * (limit or 0)
+        target = load_board(board) if board else None
+        room = room_bits(graph, target) if target else 8 * (limit or 0)
         stage.outcome = f"{graph.name}, {room // 8:,} bytes for the weights"
     seen = stack(images, graph.input_shape, graph.preprocess)
-    return compress_graph(graph, seen, room, listener=listener, seed=seed, batches=batches), room
+
+    def stored_bits(network: IntNetwork) -> int:
+        return words_of_weights(network, target) * STORE_WORD_BITS if target else rate.stored_bits(network)
+
+    done = compress_graph(graph, seen, room, stored_bits=stored_bits, listener=listener, seed=seed, batches=batches)
+    return done, room
 
 
 def room_bits(graph: Graph, board: Board) -> int:
