@@ -89,12 +89,12 @@ module entropy_decoder #(
   assign advance = !found || cut;
 
   always_ff @(posedge clk) begin
-    if (begin_layer) cut_set <= 3'd0;
+    if (begin_layer) cut_set <= 3'd0;  // any set would do, were it one of the five
     else if (cut) cut_set <= set_after(cut_set);
     if (!look) begin
       looking <= 1'b0;
       found <= 1'b0;
-      look_set <= begin_layer ? 3'd0 : cut_set;
+      look_set <= cut_set;
     end else if (advance) begin
       looking <= 1'b1;
       found <= looking;
