@@ -104,14 +104,13 @@ def compress(
         raise DoesNotFitError(
             f"{graph.name}: the weights still take {bits // 8:,} bytes, {room // 8:,} are left for them"
         )
-    found = {"compressed": network}
+    found = {"compressed": (network, bits)}
     if batches:
         with listener.stage("fine-tune") as stage:
             tuned = _tuned(given, network, images, batches, step, lambda n: stored_bits(n) <= room, seed, stage)
         if tuned is not None:
-            found["fine-tuned"] = network = tuned
-    stages = _measured(given, images, {name: (n, stored_bits(n)) for name, n in found.items()}, listener)
-    return Compressed(network=network, step=step, bits=stored_bits(network), stages=stages)
+            network, bits = found["fine-tuned"] = tuned, stored_bits(tuned)
+    return Compressed(network=network, step=step, bits=bits, stages=_measured(given, images, found, listener))
 
 
 def _tuned(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,19 @@ def test_compare_without_classes_gives_the_agreement_alone(
     found = run("compare", compressed, compressed, "--images", ".", "--json").json
     assert found["change"] is None and found["a"]["top1"] is None
     assert found["agreement"]["percent"] == 100 and json.dumps(found)
+
+
+def test_fine_tuning_without_pytorch_is_refused_at_once(
+    run: Run, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    run(*_arguments(digits, "q.onnx", "--bytes", 7000), "--finetune", 5).refused(4, "squeeze-hls[train]")
+
+
+def test_a_chart_without_matplotlib_is_refused(
+    run: Run, digits: Path, compressed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    pair = (compressed, compressed, "--images", digits / "test", "--chart", "c.png")
+    run("compare", *pair).refused(4, "Matplotlib", "--chart")
+    assert not Path("c.png").exists()
