@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squeeze_hls.errors import DoesNotFitError
+from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.ir import Conv, Graph, IntNetwork
 from squeeze_hls.progress import SILENT, Listener, Stage
 from squeeze_hls.quantize import batch, calibrated, coded, integers, measure, rate, scales, statistics
@@ -74,6 +74,8 @@ def compress(
             f"{graph.name}: {weights:,} weights in {max(room, 0) / 8:,.0f} bytes are {max(room, 0) / weights:.2f} bits "
             f"each; {LEAST_BITS:g} is the least that leaves a working network. Use a smaller network or a larger board."
         )
+    if batches and len(images) < 2 * HELD_BACK:
+        raise InputError(f"{len(images)} pictures are too few to fine-tune on; give {2 * HELD_BACK} or more")
     with listener.stage("prepare") as stage:
         given = calibrated.prepare(graph, images, seed=seed, mirror=True)
         stage.outcome = f"{len(images)} pictures and their mirror images"

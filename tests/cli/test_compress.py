@@ -85,6 +85,12 @@ def test_a_model_compared_with_itself_does_not_differ(run: Run, digits: Path, co
     assert "the same prediction  100.0 %" in done.out and "p = 1" in done.out
 
 
+def test_compare_takes_a_build(run: Run, digits: Path, built: Path, quantized: Path) -> None:
+    found = run("compare", built, quantized, "--images", digits / "test", "--json").json
+    assert found["a"]["name"] == built.name and found["agreement"]["percent"] == 100
+    assert found["a"]["weight_bytes"] == found["b"]["weight_bytes"] and found["a"]["cycles"] == found["b"]["cycles"]
+
+
 def test_compare_draws_a_chart(run: Run, digits: Path, compressed: Path) -> None:
     pytest.importorskip("matplotlib")
     pair = (compressed, compressed, "--images", digits / "test", "--chart")
