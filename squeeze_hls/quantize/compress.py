@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squeeze_hls.errors import DoesNotFitError
+from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.ir import Conv, Graph, IntNetwork
 from squeeze_hls.progress import SILENT, Listener, Stage
 from squeeze_hls.quantize import batch, calibrated, coded, integers, measure, rate, scales, statistics
@@ -74,6 +74,8 @@ def compress(
             f"{graph.name}: {weights:,} weights in {max(room, 0) / 8:,.0f} bytes are {max(room, 0) / weights:.2f} bits "
             f"each; {LEAST_BITS:g} is the least that leaves a working network. Use a smaller network or a larger board."
         )
+    if batches and len(images) < 2 * HELD_BACK:
+        raise InputError(f"{len(images)} pictures are too few to fine-tune on; give {2 * HELD_BACK} or more")
     with listener.stage("prepare") as stage:
         given = calibrated.prepare(graph, images, seed=seed, mirror=True)
         stage.outcome = f"{len(images)} pictures and their mirror images"
@@ -104,14 +106,13 @@ def compress(
         raise DoesNotFitError(
             f"{graph.name}: the weights still take {bits // 8:,} bytes, {room // 8:,} are left for them"
         )
-    found = {"compressed": network}
+    found = {"compressed": (network, bits)}
     if batches:
         with listener.stage("fine-tune") as stage:
             tuned = _tuned(given, network, images, batches, step, lambda n: stored_bits(n) <= room, seed, stage)
         if tuned is not None:
-            found["fine-tuned"] = network = tuned
-    stages = _measured(given, images, {name: (n, stored_bits(n)) for name, n in found.items()}, listener)
-    return Compressed(network=network, step=step, bits=stored_bits(network), stages=stages)
+            network, bits = found["fine-tuned"] = tuned, stored_bits(tuned)
+    return Compressed(network=network, step=step, bits=bits, stages=_measured(given, images, found, listener))
 
 
 def _tuned(

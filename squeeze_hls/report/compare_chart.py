@@ -19,7 +19,9 @@ def draw(sides: Sequence[Side], found: Comparison | None, format: str) -> bytes:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingToolError("Matplotlib is not installed: pip install 'squeeze-hls[notebook]', or leave --chart away") from error
+        raise MissingToolError(
+            "Matplotlib is not installed: pip install 'squeeze-hls[notebook]', or leave --chart away"
+        ) from error
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     left, middle, right, last = figure.subplots(1, 4)
     names = [_plain(side.name) for side in sides]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,12 @@ def test_a_model_compared_with_itself_does_not_differ(run: Run, digits: Path, co
     assert "the same prediction  100.0 %" in done.out and "p = 1" in done.out
 
 
+def test_compare_takes_a_build(run: Run, digits: Path, built: Path, quantized: Path) -> None:
+    found = run("compare", built, quantized, "--images", digits / "test", "--json").json
+    assert found["a"]["name"] == built.name and found["agreement"]["percent"] == 100
+    assert found["a"]["weight_bytes"] == found["b"]["weight_bytes"] and found["a"]["cycles"] == found["b"]["cycles"]
+
+
 def test_compare_draws_a_chart(run: Run, digits: Path, compressed: Path) -> None:
     pytest.importorskip("matplotlib")
     pair = (compressed, compressed, "--images", digits / "test", "--chart")
@@ -103,3 +110,19 @@ def test_compare_without_classes_gives_the_agreement_alone(
     found = run("compare", compressed, compressed, "--images", ".", "--json").json
     assert found["change"] is None and found["a"]["top1"] is None
     assert found["agreement"]["percent"] == 100 and json.dumps(found)
+
+
+def test_fine_tuning_without_pytorch_is_refused_at_once(
+    run: Run, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    run(*_arguments(digits, "q.onnx", "--bytes", 7000), "--finetune", 5).refused(4, "squeeze-hls[train]")
+
+
+def test_a_chart_without_matplotlib_is_refused(
+    run: Run, digits: Path, compressed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    pair = (compressed, compressed, "--images", digits / "test", "--chart", "c.png")
+    run("compare", *pair).refused(4, "Matplotlib", "--chart")
+    assert not Path("c.png").exists()

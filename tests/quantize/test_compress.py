@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from squeeze_hls import golden
-from squeeze_hls.errors import DoesNotFitError
+from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.ir import Add, Conv, Graph, GraphNode, MaxPool
 from squeeze_hls.quantize import batch, coded, measure, rate
 from squeeze_hls.quantize.compress import compress
@@ -207,6 +207,11 @@ def test_the_same_arguments_give_the_same_integers(graph: Graph) -> None:
 def test_too_little_room_is_refused(graph: Graph) -> None:
     with pytest.raises(DoesNotFitError, match=r"0\.90 bits each; 1 is the least"):
         compress(graph, pictures(4), int(0.9 * parameters(graph)))
+
+
+def test_too_few_pictures_to_fine_tune_are_refused(graph: Graph) -> None:
+    with pytest.raises(InputError, match="9 pictures are too few"):
+        compress(graph, pictures(9), 4 * parameters(graph), batches=1)
 
 
 def test_many_pictures_at_a_time_give_the_integers_of_the_golden_model(graph: Graph) -> None:
