@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 BATCH = 8
-RATE = 1e-2  # of Adam, in steps of a weight; falls to nothing along a cosine
+RATE = 5e-3  # of Adam, in steps of a weight; falls to nothing along a cosine
 BIAS_RATE = 1e-2  # in steps of the outputs
 SMALLEST_CROP = 0.6  # of a side
 SLOPES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16)  # of the last rounding, see ``coded.choose``
