@@ -6,6 +6,7 @@ has a default below; unknown keys, wrong types and absurd values are refused.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -41,7 +42,14 @@ class Board:
     pix: int  # default MAC array: PIX x CIN x COUT products a cycle
     cin: int
     cout: int
+    processor: tuple[str, ...] = ()  # NAME=VALUE of Vivado's processing system, where no board file sets them
     sources: tuple[str, ...]  # where the figures come from
+
+    @property
+    def processor_settings(self) -> tuple[tuple[str, str], ...]:
+        """``processor`` as pairs."""
+        pairs = (entry.partition("=") for entry in self.processor)
+        return tuple((name, value) for name, _, value in pairs)
 
     @property
     def available_bram36(self) -> int:
@@ -156,6 +164,9 @@ def _check_together(where: str, board: Board) -> None:
     for key in ("part", "board_part"):  # these go into Tcl
         if not all(c.isascii() and (c.isalnum() or c in "-_.:") for c in getattr(board, key)):
             raise InputError(f"{where}: {key} must consist of letters, digits, '-', '_', '.' and ':'")
+    for entry in board.processor:
+        if not re.fullmatch(r"P(CW|SU)_[A-Z0-9_]+=[A-Za-z0-9 ._-]+", entry):
+            raise InputError(f"{where}: processor must hold settings such as PCW_CRYSTAL_PERIPHERAL_FREQMHZ=50")
     if not board.part:
         raise InputError(f"{where}: part is empty")
     if board.family not in FAMILIES:

@@ -64,7 +64,7 @@ def open_build(folder: Path) -> Build:
     report = read_report(folder)
     digests = _listed(folder, report)
     for path, digest in digests.items():
-        if hashlib.sha256(_read(folder, path, MAX_FILE_BYTES)).hexdigest() != digest:
+        if hashlib.sha256(read_plain(folder, path, MAX_FILE_BYTES)).hexdigest() != digest:
             raise InputError(f"{folder / path}: differs from what {REPORT} says; build again")
     for path in (MODEL, PROGRAM, WEIGHTS):
         if path not in digests:
@@ -74,8 +74,8 @@ def open_build(folder: Path) -> Build:
         report=report,
         engine=_engine(folder, report),
         model=folder / MODEL,
-        program=_read(folder, PROGRAM, MAX_FILE_BYTES),
-        store=_read(folder, WEIGHTS, MAX_FILE_BYTES),
+        program=read_plain(folder, PROGRAM, MAX_FILE_BYTES),
+        store=read_plain(folder, WEIGHTS, MAX_FILE_BYTES),
     )
 
 
@@ -84,7 +84,7 @@ def read_report(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such build folder")
     try:
-        report = json.loads(_read(folder, REPORT, MAX_REPORT_BYTES))
+        report = json.loads(read_plain(folder, REPORT, MAX_REPORT_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{folder / REPORT}: not a report of a build") from error
     if not isinstance(report, dict) or not isinstance(report.get("schema_version"), int):
@@ -110,8 +110,8 @@ def _listed(folder: Path, report: dict[str, Any]) -> dict[str, str]:
     return digests
 
 
-def _read(folder: Path, path: str, limit: int) -> bytes:
-    """A plain file inside ``folder``: no symbolic link on the way, no device, not too large."""
+def read_plain(folder: Path, path: str, limit: int) -> bytes:
+    """A plain file inside ``folder``: no symbolic link on the way, no device, at most ``limit`` bytes."""
     try:
         step = folder
         for part in path.split("/"):

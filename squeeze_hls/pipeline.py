@@ -20,6 +20,7 @@ from squeeze_hls.source import Loaded, Source, load
 
 if TYPE_CHECKING:  # imported where they are needed, so that the command line starts quickly
     from squeeze_hls.board import Board
+    from squeeze_hls.bundle import Bundle
     from squeeze_hls.plan import Plan
     from squeeze_hls.plan.engine import EngineConfig
     from squeeze_hls.report.build_report import Check
@@ -152,8 +153,10 @@ def verify(plan: Plan, image: np.ndarray, level: str, listener: Listener) -> Ver
         with listener.stage("csim") as stage:
             done(check_csim(plan, image, expected), stage)
     if level == "rtl":
+        from squeeze_hls.sim.verilate import compile_engine
+
         with listener.stage("rtl") as stage, compiled_folder("rtl") as folder:
-            check, frame = check_rtl(plan, image, expected, folder)
+            check, frame = check_rtl(plan, image, expected, compile_engine(plan.engine, folder))
             cycles = frame.cycles if frame else None
             done(check, stage, f", {cycles:,} cycles" if cycles else "")
     return Verified(level=level, checks=list(checks.values()), cycles=cycles)
@@ -190,25 +193,6 @@ def file_name(text: str) -> str:
     return plain.lstrip(".-")[:80] or "model"
 
 
-def _deploy_model(plan: Plan, name: str) -> bytes:
-    from squeeze_hls.deploy import DeployModel, pack_model
-
-    network = plan.network
-    return pack_model(
-        DeployModel(
-            name=name,
-            engine=plan.engine.id,
-            input_shape=network.input_shape,
-            resize=network.preprocess.resize,
-            classes=network.classes,
-            logit_scale=float(network.scale.get(network.nodes[-1].output, 1.0)),
-            labels=network.labels,
-            program=plan.program_bin,
-            weights=plan.weights_bin,
-        )
-    )
-
-
 def _write_build(
     plan: Plan,
     loaded: Loaded,
@@ -220,32 +204,22 @@ def _write_build(
 ) -> Done:
     from squeeze_hls.bundle import REPORT, Bundle, write_bundle
     from squeeze_hls.emit import deploy, hls, rtl
-    from squeeze_hls.quantize import export
-    from squeeze_hls.report.build_report import build_report, to_json
+    from squeeze_hls.report.build_report import to_json
 
     with listener.stage("write") as stage:
         bundle = Bundle(
             {
-                "model.onnx": export.to_onnx(plan.network, "qdq"),
                 "program.bin": plan.program_bin,
                 "weights.bin": plan.weights_bin,
-                UPDATE: _deploy_model(plan, loaded.graph.name),
             }
         )
         bundle.merge(deploy.emit(plan, name=loaded.graph.name), "deploy")
+        bundle.add("model.onnx", bundle["deploy/model.onnx"])
         if flow != "rtl":
             bundle.merge(hls.emit(plan, image=image), "hls")
         if flow != "hls":
             bundle.merge(rtl.emit(plan), "rtl")
-        report = build_report(
-            plan,
-            name=loaded.graph.name,
-            model_sha256=loaded.sha256,
-            checks=verified.checks,
-            simulated=verified.cycles,
-            tools=tool_versions(verified.level),
-            files=bundle.digests(),
-        )
+        report = _report(plan, loaded, verified, bundle)
         bundle.add(REPORT, to_json(report))
         kept = write_bundle(bundle, out)
         stage.outcome = f"{len(bundle)} files"
@@ -256,14 +230,20 @@ def _write_build(
 
 def _write_update(plan: Plan, loaded: Loaded, verified: Verified, out: Path) -> Done:
     from squeeze_hls.bundle import Bundle, write_bundle, write_file
-    from squeeze_hls.report.build_report import build_report
+    from squeeze_hls.emit.update import model_file
 
-    bundle = Bundle({UPDATE: _deploy_model(plan, loaded.graph.name)})
+    bundle = Bundle({UPDATE: model_file(plan, loaded.graph.name)})
     if _only_update(out):
         write_file(bundle[UPDATE], out / UPDATE)
     else:
         write_bundle(bundle, out)
-    report = build_report(
+    return Done(report=_report(plan, loaded, verified, bundle), where=out / UPDATE)
+
+
+def _report(plan: Plan, loaded: Loaded, verified: Verified, bundle: Bundle) -> dict[str, Any]:
+    from squeeze_hls.report.build_report import build_report
+
+    return build_report(
         plan,
         name=loaded.graph.name,
         model_sha256=loaded.sha256,
@@ -272,7 +252,6 @@ def _write_update(plan: Plan, loaded: Loaded, verified: Verified, out: Path) -> 
         tools=tool_versions(verified.level),
         files=bundle.digests(),
     )
-    return Done(report=report, where=out / UPDATE)
 
 
 def tool_versions(level: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from squeeze_hls import golden, pictures, tools
 from squeeze_hls.builds import Build, open_build
 from squeeze_hls.bundle import REPORT, check_output_file, write_file
-from squeeze_hls.errors import SqueezeError, ToolFailedError
+from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.inference import require_own_program
 from squeeze_hls.pipeline import tool_versions
 from squeeze_hls.plan import Plan
@@ -25,7 +25,7 @@ from squeeze_hls.report.simulated import instruction_rows, with_simulation
 from squeeze_hls.sim import rtl
 from squeeze_hls.sim.cache import compiled_folder
 from squeeze_hls.sim.verilate import fst_builds
-from squeeze_hls.verify import compare_all, require_passed
+from squeeze_hls.verify import check_rtl, require_passed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +79,17 @@ def simulate(folder: Path, image: Path, waves: Waves | None, listener: Listener)
 def _compare(
     plan: Plan, image: np.ndarray, library: Path, waves: Waves | None, target: Path | None, listener: Listener
 ) -> tuple[Check, rtl.Frame | None]:
+    """The check, and the frame where it passed."""
+    expected = golden.run(plan.network, image)
     with listener.stage("simulate") as stage, _written(target) as path:
+
+        def watch(cycles: int) -> None:
+            stage.progress(cycles, plan.timing.total, f"{cycles:,} cycles")
+
         window = rtl.Window(path, waves.first, waves.last) if waves and path else None
-        try:
-            simulated = rtl.load(
-                library, plan, watch=lambda cycles: stage.progress(cycles, plan.timing.total, f"{cycles:,} cycles")
-            )
-            frame = rtl.run_frames(plan, [image], simulated, window=window)[0]
-        except (SqueezeError, ValueError) as error:  # hangs, error codes, words written elsewhere
-            return Check(name="rtl", status="failed", detail=str(error)), None
-        check = compare_all("rtl", frame.tensors, golden.run(plan.network, image))
-        stage.outcome = f"{frame.cycles:,} cycles; {check.detail}"
+        check, frame = check_rtl(plan, image, expected, library, window=window, watch=watch)
+        if frame is not None:
+            stage.outcome = f"{frame.cycles:,} cycles; {check.detail}"
     return check, frame if check.status == "passed" else None
 
 

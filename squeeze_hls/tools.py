@@ -6,16 +6,20 @@ prints goes to a log file, and every error names that file.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import time
+import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from squeeze_hls.errors import MissingToolError, ToolFailedError
 
@@ -74,6 +78,33 @@ def run(
     return code
 
 
+def converse(command: Sequence[str], talk: Callable[[IO[bytes], IO[bytes]], None], *, log: Path) -> int:
+    """Run ``command`` while ``talk`` writes to its input and reads its output; returns its exit code.
+
+    What it prints on standard error goes to ``log``.  Unlike with ``run``, the terminal stays the program's too, so
+    that it can ask for a password there.  That the program ends while it is being written to is no error here: its exit
+    code and its log say why.  Raises MissingToolError where the program does not exist.
+    """
+    words = [os.fspath(word) for word in command]
+    with log.open("wb") as errors:
+        errors.write(f"$ {Path(words[0]).name}\n".encode(errors="replace"))
+        errors.flush()
+        try:
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        except (FileNotFoundError, PermissionError) as error:
+            raise MissingToolError(f"{words[0]}: cannot be run ({error.strerror})") from error
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                talk(process.stdin, process.stdout)
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stdout.close()
+            return process.wait()
+        finally:
+            _end(process)
+
+
 def _wait(process: subprocess.Popen[bytes], timeout: float | None, watch: Callable[[], None] | None) -> int:
     if watch is None:
         return process.wait(timeout)
@@ -88,13 +119,33 @@ def _wait(process: subprocess.Popen[bytes], timeout: float | None, watch: Callab
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that still runs, and its children."""
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError):  # no process groups on Windows; or it ended meanwhile
-            process.kill()
+    """Kill a process that still runs, what it left behind in its group, and of its children those that left that."""
+    running = process.poll() is None
+    family = _descendants(process.pid) if running else []
+    with contextlib.suppress(AttributeError, ProcessLookupError):  # no process groups on Windows; or nobody is left
+        os.killpg(process.pid, signal.SIGKILL)
+    if running:
+        process.kill()
         process.wait()
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _descendants(parent: int) -> list[int]:
+    """Processes below ``parent``, where /proc tells."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = entry.read_text(errors="replace").rpartition(")")[2].split()  # state, parent, ...
+            children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+    found: list[int] = []
+    pending = [parent]
+    while pending:
+        below = children.get(pending.pop(), [])
+        found += below
+        pending += below
+    return found
 
 
 def _name(words: Sequence[str]) -> str:
@@ -120,16 +171,30 @@ def _first_error(log: Path) -> str:
     return f": {chosen[:EXCERPT]}" if chosen else ""
 
 
-def version(command: Sequence[str], *, timeout: float = 20) -> str | None:
-    """First line that ``command`` prints (on either stream), or None where it cannot be run."""
+def version(command: Sequence[str], *, timeout: float = 20, pattern: str | None = None) -> str | None:
+    """First line that ``command`` prints (on either stream), or the first match of ``pattern``; None where it cannot
+    be run or prints no such thing.
+    """
     try:
         done = subprocess.run(
             list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    return lines[0].strip() if lines and done.returncode == 0 else None
+    text = done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+    if pattern is not None:
+        found = re.search(pattern, text)
+        return found.group() if found else None
+    return text.splitlines()[0].strip() if text else None
+
+
+def open_browser(url: str) -> bool:
+    """Show a page in the user's browser; False where there is none but such as run in the terminal."""
+    try:
+        browser = webbrowser.get()
+        return type(browser) is not webbrowser.GenericBrowser and browser.open(url)
+    except webbrowser.Error:
+        return False
 
 
 def find_program(name: str) -> Path | None:
@@ -207,10 +272,9 @@ def require_verilator() -> tuple[Path, dict[str, str]]:
         "LINK": str(cxx),
         "AR": "ar",
         "PYTHON3": "python3",
-        "CFG_CXXFLAGS_PCH_I": "-include",
+        "VM_PARALLEL_BUILDS": "0",  # one file: half the work of many, each of which needs the headers
         "OPT_FAST": "-O2",
         "OPT_GLOBAL": "-O2",
-        "OPT_SLOW": "-O1",
     }
     environment = {
         "PATH": os.pathsep.join([str(binaries), os.environ.get("PATH", "")]),

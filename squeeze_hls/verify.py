@@ -17,7 +17,7 @@ from squeeze_hls.plan.maps import Maps, logits_name
 from squeeze_hls.report.build_report import Check
 
 if TYPE_CHECKING:
-    from squeeze_hls.sim.rtl import Frame, Watch
+    from squeeze_hls.sim.rtl import Frame, Watch, Window
 
 
 def compare_all(name: str, got: Mapping[str, np.ndarray], golden: Mapping[str, np.ndarray]) -> Check:
@@ -65,21 +65,19 @@ def check_rtl(
     plan: Plan,
     image: np.ndarray,
     golden: Mapping[str, np.ndarray],
-    build_dir: Path,
+    library: Path,
     *,
+    window: Window | None = None,
     watch: Watch | None = None,
 ) -> tuple[Check, Frame | None]:
     """Golden model = RTL simulation, and what was simulated (cycles, counters); None where it did not end well.
 
-    The compiled engine is kept in ``build_dir``; ``watch`` is told the cycles simulated so far.  Raises
-    MissingToolError or ToolFailedError where the engine cannot be compiled: no statement about the RTL.
+    ``library`` is the compiled engine; ``window`` writes a waveform; ``watch`` is told the cycles simulated so far.
     """
     from squeeze_hls.sim import rtl
-    from squeeze_hls.sim.verilate import compile_engine
 
-    library = compile_engine(plan.engine, build_dir)
     try:
-        frame = rtl.run_frames(plan, [image], rtl.load(library, plan, watch=watch))[0]
-    except (SqueezeError, ValueError) as error:
+        frame = rtl.run_frames(plan, [image], rtl.load(library, plan, watch=watch), window=window)[0]
+    except (SqueezeError, ValueError) as error:  # hangs, error codes, words written elsewhere
         return Check(name="rtl", status="failed", detail=str(error)), None
     return compare_all("rtl", frame.tensors, golden), frame

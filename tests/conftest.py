@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+ENGINE = re.compile(r"\b\d+x\d+x\d+\b")  # the array, among a test's parameters
+# What shares a compiled engine or a netlist; the largest group runs first.
+TOGETHER = {
+    "tests/cli/test_simulate.py": "simulate",
+    "tests/rtl/test_engine.py": "whole networks",
+    "tests/rtl/test_engine_cocotb.py": "cocotb",
+    "tests/rtl/test_rtl_engine.py": "2x4x8",
+    "tests/synth/": "synthesis",
+}
+
+
+def pytest_configure() -> None:
+    """Verilator's own library takes longer to compile than most modules: once for all tests that simulate RTL."""
+    objects = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}" / "objects"
+    command = [sys.executable, str(ROOT / "scripts" / "objcache.py"), str(objects)]
+    os.environ.setdefault("OBJCACHE", shlex.join(command))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,6 +40,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.csim)
         if {"rtl", "synth"} & folders:
             item.add_marker(pytest.mark.rtl)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With -n 2 --dist loadgroup one worker runs all tests of a group, so that nothing is compiled twice."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log)
+
+
+def group(nodeid: str) -> str:
+    """The name of a test's group; the test itself where it shares nothing."""
+    if engine := ENGINE.search(nodeid):
+        return engine[0]
+    return next((name for path, name in TOGETHER.items() if nodeid.startswith(path)), nodeid)
 
 
 @pytest.fixture(scope="session")

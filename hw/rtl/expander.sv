@@ -11,10 +11,12 @@
 //   param_*       read port of the requantization records, data two cycles behind the address.
 //   tw_*          one chunk of CHUNK weights for the weight tile; rw_*: one record for the parameter tile.  No back-pressure.
 //   tile_ready    pulse: the tile and its records were written (a read in this very cycle finds them).
+//   pw_*          writes of the program: section 4 are the tables of the entropy code.
 //   tile_release  pulse: the tile that was ready longest is no longer read.  Tile t is begun when t - 2 has been released.
 // Registered: all outputs but store_raddr, ws_ready and rw_data (which is the record memory's output register).
 // Throughput: a chunk every cycle, from the first to the last of a half.  Between two tiles of an instruction 1 cycle and 1 for
-// each half of the next one; before the first tile of an instruction 4 more, as its store words are read anew.
+// each half of the next one; before the first tile of an instruction 4 more, as its store words are read anew.  Of an entropy-coded
+// layer (TABLES > 0) each half takes 2 cycles more, and the first tile of an instruction another 5 for the decoder's first states.
 // Back-pressure: only by tile_release, and by a stream that has no words.
 `default_nettype none
 
@@ -23,6 +25,8 @@ module expander #(
     parameter int COUT = 16,
     parameter int TILE_WORDS = 80,
     parameter int STORE_WORDS = 51200,
+    parameter int TABLES = 0,
+    parameter TABLES_FILE = "",
     localparam int CHUNK = CIN < 8 ? CIN : 8,
     localparam int WORD_BITS = $clog2(TILE_WORDS),
     localparam int OUTPUT_BITS = COUT > 1 ? $clog2(COUT) : 1
@@ -32,6 +36,11 @@ module expander #(
     input wire logic start,
     input wire logic restart,
     input wire logic [31:0] stream_words,
+
+    input wire logic pw_valid,
+    input wire logic [2:0] pw_section,
+    input wire logic [15:0] pw_index,
+    input wire logic [63:0] pw_data,
 
     output logic fetch_req,
     output logic [15:0] fetch_index,
@@ -73,11 +82,14 @@ module expander #(
 
   localparam logic [1:0] ALIGN = 2'd0, TAG = 2'd1, DENSE = 2'd2, BITMAP = 2'd3;  // funnel's modes
   localparam int FUNNEL_LATENCY = 4;
+  localparam int ITEM = TABLES == 0 ? CHUNK * 7 : CHUNK == 8 ? 72 : 44;  // funnel.sv
 
   // --- the program ---
   logic running, clear, begin_walk;
   logic next_valid, next_take, next_first, next_frame, next_a, next_b;
   logic [23:0] next_weights;
+  logic next_coded;
+  logic [2:0] next_table_a, next_table_b;
   logic [WORD_BITS-1:0] next_end_a, next_end_b;
   logic [15:0] next_params_a, next_params_b;
   logic [5:0] next_shift_a, next_shift_b;
@@ -109,6 +121,9 @@ module expander #(
       .tile_weights(next_weights),
       .tile_a(next_a),
       .tile_b(next_b),
+      .tile_coded(next_coded),
+      .tile_table_a(next_table_a),
+      .tile_table_b(next_table_b),
       .tile_end_a(next_end_a),
       .tile_end_b(next_end_b),
       .tile_params_a(next_params_a),
@@ -164,7 +179,7 @@ module expander #(
   end
 
   // --- the tile in work ---
-  typedef enum logic [1:0] {NEXT, TAGS, CHUNKS} state_t;
+  typedef enum logic [1:0] {NEXT, FIRST, TAGS, CHUNKS} state_t;
   state_t state;
 
   logic [1:0] free;  // buffers of the ping-pong tile that may be filled
@@ -177,17 +192,23 @@ module expander #(
   logic ready, aligned, tag;
   logic chunk, last_upper, last_output, last_word, last_chunk;
   logic copying, copy_busy;
+  logic coded, found, cut, next_take_first;  // the layer in work is entropy-coded; its next chunk's length is known
+  logic [6:0] coded_bits;
+  logic [ITEM-1:0] item;
+  logic [CHUNK*6-1:0] decoded;
+  logic [2:0] table_a, table_b, firsts;
 
   always_comb begin
     case (state)
-      TAGS: mode = TAG;
+      FIRST, TAGS: mode = TAG;
       CHUNKS: mode = dense ? DENSE : BITMAP;
       default: mode = ALIGN;
     endcase
   end
 
   funnel #(
-      .CHUNK(CHUNK)
+      .CHUNK(CHUNK),
+      .CODED(TABLES > 0)
   ) cutter (
       .clk,
       .rst(clear),
@@ -195,17 +216,52 @@ module expander #(
       .word,
       .word_valid,
       .word_pop,
-      .step(1'b1),
+      .step(!coded || (found && (state == CHUNKS || state == FIRST))),
       .mode,
       .ready,
       .aligned,
       .tag,
+      .coded,
+      .take(coded_bits),
+      .item,
+      .decoded,
       .chunk_valid(tw_valid),
       .chunk_data(tw_data)
   );
 
-  assign next_take = state == NEXT && next_valid && free != 2'd0 && !copy_busy && (aligned || ready || anew);
-  assign chunk = state == CHUNKS && ready;
+  if (TABLES > 0) begin : entropy
+    entropy_decoder #(
+        .CHUNK(CHUNK),
+        .TABLES(TABLES),
+        .INIT_FILE(TABLES_FILE)
+    ) decoder (
+        .clk,
+        .pw_valid,
+        .pw_section,
+        .pw_index,
+        .pw_data,
+        .begin_layer(next_take && next_first),
+        .look(state == FIRST || state == CHUNKS),
+        .first(state == FIRST),
+        .table_(half_b ? table_b : table_a),
+        .found,
+        .take(coded_bits),
+        .cut,
+        .item,
+        .weights(decoded)
+    );
+  end else begin : plain
+    assign found = 1'b0;
+    assign coded_bits = 7'd0;
+    assign decoded = '0;
+    logic unused = &{1'b0, pw_valid, pw_section, pw_index, pw_data, item, table_a, table_b};
+  end
+
+  // The string of an entropy-coded layer goes on from tile to tile: nothing is aligned.
+  assign next_take = state == NEXT && next_valid && free != 2'd0 && !copy_busy && (aligned || ready || anew || coded);
+  assign next_take_first = next_first && TABLES > 0 && next_coded;
+  assign chunk = state == CHUNKS && ready && (!coded || found);
+  assign cut = coded && found && ready && (state == CHUNKS || state == FIRST);
   assign last_upper = CIN < 16 || upper;
   assign last_output = output_index == OUTPUT_BITS'(COUT - 1);
   assign last_word = word_index == (half_b ? end_b : end_a);
@@ -216,15 +272,18 @@ module expander #(
       state <= NEXT;
       free <= 2'd2;
       tile <= 2'd0;
+      coded <= 1'b0;
     end else begin
       free <= free + 2'(tile_release) - 2'(next_take);
       case (state)
         NEXT:
         if (next_take) begin
-          state <= TAGS;
+          state <= next_take_first ? FIRST : TAGS;
+          coded <= TABLES > 0 && next_coded;
           tile <= tile + 2'd1;
         end
-        TAGS: if (ready) state <= CHUNKS;
+        FIRST: if (cut && firsts == 3'd4) state <= TAGS;
+        TAGS: if (ready || coded) state <= CHUNKS;
         default: if (chunk && last_chunk) state <= both && !half_b ? TAGS : NEXT;
       endcase
     end
@@ -240,7 +299,11 @@ module expander #(
       word_index <= '0;
       output_index <= '0;
       upper <= 1'b0;
+      table_a <= next_table_a;
+      table_b <= next_table_b;
+      firsts <= 3'd0;
     end
+    if (state == FIRST && cut) firsts <= firsts + 3'd1;
     if (state == TAGS) dense <= !tag;
     if (chunk) begin
       if (CIN == 16) upper <= !upper;

@@ -324,15 +324,12 @@ module output_stage
             end else if (emits && mark.pixel_ends) begin
                 if (target_mod[mark.half_b] == 3'(PIX - 1)) begin
                     target_mod[mark.half_b] <= '0;
-                    target_ptr[mark.half_b] <= wrap(18'(target_ptr[mark.half_b]) + 18'(lay.out_words), tgt.depth);
+                    target_ptr[mark.half_b] <= squeeze_pkg::wrap(
+                        18'(target_ptr[mark.half_b]) + 18'(lay.out_words), tgt.depth);
                 end else target_mod[mark.half_b] <= target_mod[mark.half_b] + 3'd1;
             end
         end
     end
-
-    function automatic logic [16:0] wrap(input logic [17:0] value, input logic [16:0] depth);
-        wrap = 17'(value >= 18'(depth) ? value - 18'(depth) : value);
-    endfunction
 
     // ---- stage 1: horizontal maximum, offset in the ring ----
     logic [1:0][CW-1:0][CIN*8-1:0] maximum;
@@ -386,7 +383,7 @@ module output_stage
 
     always_ff @(posedge clk) begin
         p2_data <= p1_pool ? joined : p1_data;
-        p2_offset <= wrap(p1_offset, tgt.depth);
+        p2_offset <= squeeze_pkg::wrap(p1_offset, tgt.depth);
         p2_bank <= p1_bank;
         p2_emit <= !rst && p1_emit;
     end

@@ -10,7 +10,7 @@ module param_memory #(
 ) (
     input wire logic clk,
     input wire logic pw_valid,
-    input wire logic [1:0] pw_section,
+    input wire logic [2:0] pw_section,
     input wire logic [15:0] pw_index,
     input wire logic [63:0] pw_data,
     input wire logic [15:0] raddr,
@@ -26,7 +26,7 @@ module param_memory #(
       .INIT_PREFIX(INIT_PREFIX)
   ) memory (
       .clk,
-      .we(pw_valid && pw_section == 2'd3),
+      .we(pw_valid && pw_section == 3'd3),
       .waddr(pw_index[ADDRESS_BITS-1:0]),
       .wdata(pw_data[43:0]),
       .raddr(raddr[ADDRESS_BITS-1:0]),

@@ -1,15 +1,16 @@
-// Walks the payload of a program packet: header, layers, buffers, instructions, requantization records.
+// Walks the payload of a program packet: header, layers, buffers, instructions, requantization records, entropy tables.
 //
 // Contract
 //   begin_load  pulse: the next beat is the first of a program; packet_length is its length with the CRC word.
 //   beat_*      payload beats without the CRC word; a beat is taken in every cycle with beat_valid && beat_ready.  beat_ready does not
 //               depend on beat_valid; it is low for CHECK_CYCLES = 3 cycles behind the header.
 //   refused     level, from those cycles on: the header cannot be loaded; refused_code says why.
-//   exceeds     level: a record asks for what this engine has not (residual operand, a buffer beyond the activation memory).
+//   exceeds     level: a record asks for what is not there (residual operand, a buffer beyond the activation memory, an entropy table).
 //   header      registers, not reset.  image_words: beats of an image of that header, valid with image_words_known (17 cycles after
 //               the header's last word, or after reset).
-//   pw_*        registered writes to program_memory (sections 0 layers, 1 buffers, 2 instructions) and param_memory (3).
-// Throughput: a beat a cycle.  Tables of no records are refused, so each section has at least one beat.
+//   pw_*        registered writes to program_memory (sections 0 layers, 1 buffers, 2 instructions), param_memory (3) and
+//               entropy_decoder (4).
+// Throughput: a beat a cycle.  Tables of no records are refused but for section 4, so each other section has at least one beat.
 `default_nettype none
 
 module program_loader #(
@@ -21,6 +22,7 @@ module program_loader #(
     parameter int LAYER_DEPTH = 32,
     parameter int BUFFER_DEPTH = 32,
     parameter int KERNEL_MAX = 7,
+    parameter int TABLES = 0,
     parameter logic [31:0] ENGINE_ID = 32'd0,
     parameter logic [383:0] HEADER_INIT = '0
 ) (
@@ -40,7 +42,7 @@ module program_loader #(
     output logic image_words_known,
 
     output logic pw_valid,
-    output logic [1:0] pw_section,
+    output logic [2:0] pw_section,
     output logic [15:0] pw_index,
     output logic [2:0] pw_word,
     output logic [63:0] pw_data
@@ -83,38 +85,39 @@ module program_loader #(
     end
     // 6 words a layer and 2 an instruction, as shifts: synthesis would take a DSP for a product.
     expected_length <= 24'(squeeze_pkg::HEADER_WORDS + 1) + {14'd0, header.layers, 2'd0} + {15'd0, header.layers, 1'd0} +
-                       24'(header.buffers) + {7'd0, header.instructions, 1'd0} + 24'(header.params);
+                       24'(header.buffers) + {7'd0, header.instructions, 1'd0} + 24'(header.params) + {10'd0, header.tables, 6'd0};
     wrong_version <= header.version != squeeze_pkg::FORMAT_VERSION;
     wrong_engine <= header.engine != ENGINE_ID;
     too_large <= 32'(header.layers) > LAYER_DEPTH || 32'(header.buffers) > BUFFER_DEPTH ||
                  32'(header.instructions) > PROGRAM_DEPTH || 32'(header.params) > PARAM_DEPTH ||
                  header.layers == 8'd0 || header.buffers == 8'd0 || header.instructions == 16'd0 || header.params == 16'd0 ||
                  32'(header.params) % CIN != 0 || 32'(header.kernel) > KERNEL_MAX ||
-                 32'(header.gather_words) > GATHER_WORDS_MAX || (STORE_WORDS > 0 && 32'(header.store_words) > STORE_WORDS);
+                 32'(header.gather_words) > GATHER_WORDS_MAX || 32'(header.tables) > TABLES || (STORE_WORDS > 0 && 32'(header.store_words) > STORE_WORDS);
     if (check[2]) refused_code <= wrong_version ? TOO_LARGE : wrong_engine ? WRONG_ENGINE : too_large ? TOO_LARGE : WRONG_LENGTH;
   end
 
   // --- tables ---
-  logic [1:0] section;
+  logic [2:0] section;
   logic [15:0] index, records;
   logic record_end, section_end;
   squeeze_pkg::layer_t layer;
   squeeze_pkg::buffer_t buffer;
 
-  // Only the first word of a layer record is looked at.
-  assign layer = squeeze_pkg::layer_t'(384'(beat_data));
+  // Only the first and the last word of a layer record are looked at.
+  assign layer = squeeze_pkg::layer_t'({beat_data, 256'd0, beat_data});
   assign buffer = squeeze_pkg::buffer_t'(beat_data);
 
   always_comb begin
     case (section)
-      2'd0: records = 16'(header.layers);
-      2'd1: records = 16'(header.buffers);
-      2'd2: records = header.instructions;
-      default: records = header.params;
+      3'd0: records = 16'(header.layers);
+      3'd1: records = 16'(header.buffers);
+      3'd2: records = header.instructions;
+      3'd3: records = header.params;
+      default: records = {2'd0, header.tables, 6'd0};
     endcase
     case (section)
-      2'd0: record_end = word == 3'(squeeze_pkg::LAYER_WORDS - 1);
-      2'd2: record_end = word == 3'(squeeze_pkg::INSTRUCTION_WORDS - 1);
+      3'd0: record_end = word == 3'(squeeze_pkg::LAYER_WORDS - 1);
+      3'd2: record_end = word == 3'(squeeze_pkg::INSTRUCTION_WORDS - 1);
       default: record_end = 1'b1;
     endcase
     section_end = record_end && index + 16'd1 == records;
@@ -124,11 +127,11 @@ module program_loader #(
     if (begin_load || header_end) begin
       word <= 3'd0;
       index <= 16'd0;
-      section <= 2'd0;
+      section <= 3'd0;
     end else if (beat) begin
       word <= !in_header && record_end ? 3'd0 : word + 3'd1;
       if (!in_header && record_end) index <= section_end ? 16'd0 : index + 16'd1;
-      if (!in_header && section_end && section != 2'd3) section <= section + 2'd1;
+      if (!in_header && section_end && section != 3'd4) section <= section + 3'd1;
     end
 
     pw_valid <= !rst && beat && !in_header;
@@ -139,8 +142,10 @@ module program_loader #(
 
     if (begin_load) exceeds <= 1'b0;
     else if (beat && !in_header) begin
-      if (section == 2'd0 && word == 3'd0 && layer.residual) exceeds <= 1'b1;
-      if (section == 2'd1 && 32'(buffer.base) + 32'(buffer.depth) > ACT_DEPTH) exceeds <= 1'b1;
+      if (section == 3'd0 && word == 3'd0 && layer.residual) exceeds <= 1'b1;
+      if (section == 3'd0 && word == 3'(squeeze_pkg::LAYER_WORDS - 1) && layer.entropy &&
+          (8'(layer.table_a) >= header.tables || 8'(layer.table_b) >= header.tables)) exceeds <= 1'b1;
+      if (section == 3'd1 && 32'(buffer.base) + 32'(buffer.depth) > ACT_DEPTH) exceeds <= 1'b1;
     end
   end
 

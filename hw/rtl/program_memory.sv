@@ -1,7 +1,7 @@
 // Instructions, layer and buffer records, and two ports that fetch an instruction with all that it refers to.
 //
 // Contract
-//   pw_*      writes word `pw_word` of record `pw_index`: section 0 layers, 1 buffers, 2 instructions (3 is not for this memory).
+//   pw_*      writes word `pw_word` of record `pw_index`: section 0 layers, 1 buffers, 2 instructions (3 and 4 are not for this memory).
 //   f_req[p]  port p (0 MAC, 1 expander) asks for instruction f_index[p]; both are held until f_done[p], and f_req[p] is low
 //             in the cycle after that unless another instruction is wanted.  Lowering it earlier withdraws the request.
 //   f_done[p] one cycle in which f_instruction, f_layer, f_source and f_target are those of the instruction.
@@ -22,7 +22,7 @@ module program_memory #(
     input wire logic rst,
 
     input wire logic pw_valid,
-    input wire logic [1:0] pw_section,
+    input wire logic [2:0] pw_section,
     input wire logic [15:0] pw_index,
     input wire logic [2:0] pw_word,
     input wire logic [63:0] pw_data,
@@ -76,7 +76,7 @@ module program_memory #(
   end
 
   always_ff @(posedge clk) begin
-    if (pw_valid && pw_section == 2'd2) instructions[{pw_index[PROGRAM_BITS-1:0], pw_word[0]}] <= pw_data;
+    if (pw_valid && pw_section == 3'd2) instructions[{pw_index[PROGRAM_BITS-1:0], pw_word[0]}] <= pw_data;
     read <= instructions[{index, step[2]}];
     word <= read;  // the block RAM's output register
     if (step[3]) low <= word;
@@ -91,7 +91,7 @@ module program_memory #(
       initial $readmemh({INIT_PREFIX, "layer", 8'(48 + k), ".mem"}, words);
     end
     always_ff @(posedge clk) begin
-      if (pw_valid && pw_section == 2'd0 && pw_word == 3'(k)) words[pw_index[LAYER_ADDRESS-1:0]] <= pw_data;
+      if (pw_valid && pw_section == 3'd0 && pw_word == 3'(k)) words[pw_index[LAYER_ADDRESS-1:0]] <= pw_data;
     end
     assign layer[k] = words[f_instruction.layer[LAYER_ADDRESS-1:0]];
   end
@@ -104,7 +104,7 @@ module program_memory #(
   end
 
   always_ff @(posedge clk) begin
-    if (pw_valid && pw_section == 2'd1) begin
+    if (pw_valid && pw_section == 3'd1) begin
       sources[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[squeeze_pkg::BUFFER_BITS-1:0];
       targets[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[squeeze_pkg::BUFFER_BITS-1:0];
     end

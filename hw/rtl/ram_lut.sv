@@ -2,12 +2,13 @@
 //
 // Contract
 //   rdata is the word of raddr in the same cycle; a word written in cycle t reads new from t + 1.  Addresses from
-//   DEPTH up are not written and read as anything.  Nothing is reset.
+//   DEPTH up are not written and read as anything.  Nothing is reset.  INIT_FILE, unless empty: initial contents.
 `default_nettype none
 
 module ram_lut #(
     parameter int DEPTH = 64,
     parameter int WIDTH = 48,
+    parameter INIT_FILE = "",
     localparam int ADDR_BITS = DEPTH > 1 ? $clog2(DEPTH) : 1
 ) (
     input wire logic clk,
@@ -23,6 +24,10 @@ module ram_lut #(
 
     (* ram_style = "distributed" *)
     logic [WIDTH-1:0] words[DEPTH];
+
+    if (INIT_FILE != "") begin : initial_words
+        initial $readmemh(INIT_FILE, words);
+    end
 
     always_ff @(posedge clk) begin
         if (we) words[waddr] <= wdata;

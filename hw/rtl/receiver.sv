@@ -31,6 +31,7 @@ module receiver #(
     parameter int LAYER_DEPTH = 32,
     parameter int BUFFER_DEPTH = 32,
     parameter int KERNEL_MAX = 7,
+    parameter int TABLES = 0,
     parameter logic [31:0] ENGINE_ID = 32'd0,
     parameter bit PROGRAM_INIT = 1'b0,
     parameter bit STORE_INIT = 1'b0,
@@ -66,7 +67,7 @@ module receiver #(
     output logic weights_ok,
 
     output logic pw_valid,
-    output logic [1:0] pw_section,
+    output logic [2:0] pw_section,
     output logic [15:0] pw_index,
     output logic [2:0] pw_word,
     output logic [63:0] pw_data,
@@ -213,6 +214,7 @@ module receiver #(
       .LAYER_DEPTH(LAYER_DEPTH),
       .BUFFER_DEPTH(BUFFER_DEPTH),
       .KERNEL_MAX(KERNEL_MAX),
+      .TABLES(TABLES),
       .ENGINE_ID(ENGINE_ID),
       .HEADER_INIT(HEADER_INIT)
   ) program_ (

@@ -135,18 +135,18 @@ module sequencer
         case (fetch_state)
             POINTERS: begin
                 n_start <= 17'(n_ins.source_ptr);
-                n_phase1 <= wrap(18'(n_ins.source_ptr) + 18'(n_lay.words), n_src.depth);
-                n_center <= wrap(18'(n_ins.source_ptr) + 18'(n_lay.center_ptr), n_src.depth);
+                n_phase1 <= squeeze_pkg::wrap(18'(n_ins.source_ptr) + 18'(n_lay.words), n_src.depth);
+                n_center <= squeeze_pkg::wrap(18'(n_ins.source_ptr) + 18'(n_lay.center_ptr), n_src.depth);
                 n_center_mod <= center_sum >= 4'(PIX) ? 3'(center_sum - 4'(PIX)) : center_sum[2:0];
                 n_border_extra <= 18'(32'(n_lay.border) * CW - CW);
             end
             CENTER: begin
-                if (center_sum >= 4'(PIX)) n_center <= wrap(18'(n_center) + 18'(n_lay.pitch), n_src.depth);
-                n_start_next <= wrap(18'(n_start) + 18'(n_lay.pitch), n_src.depth);
-                n_phase1_next <= wrap(18'(n_phase1) + 18'(n_lay.pitch), n_src.depth);
+                if (center_sum >= 4'(PIX)) n_center <= squeeze_pkg::wrap(18'(n_center) + 18'(n_lay.pitch), n_src.depth);
+                n_start_next <= squeeze_pkg::wrap(18'(n_start) + 18'(n_lay.pitch), n_src.depth);
+                n_phase1_next <= squeeze_pkg::wrap(18'(n_phase1) + 18'(n_lay.pitch), n_src.depth);
             end
             FOLLOWING: begin
-                n_center_next <= wrap(18'(n_center) + 18'(n_lay.pitch), n_src.depth);
+                n_center_next <= squeeze_pkg::wrap(18'(n_center) + 18'(n_lay.pitch), n_src.depth);
                 n_x[0] <= '0;
                 n_y[0] <= n_ins.row;
                 lane_index <= 3'd1;
@@ -329,7 +329,7 @@ module sequencer
                 end else if (!column_last || !row_last) begin
                     columns_left <= column_last ? lay.columns - 4'd1 : columns_left - 4'd1;
                     if (column_last) rows_left <= rows_left - 4'd1;
-                    ptr <= wrap(ptr_sum, depth);
+                    ptr <= squeeze_pkg::wrap(ptr_sum, depth);
                     mod <= tap_carry ? 3'(mod_sum - 4'(PIX)) : mod_sum[2:0];
                 end else begin
                     phase <= 1'b1;
@@ -355,12 +355,8 @@ module sequencer
         first_y <= n_y;
     end
 
-    function automatic logic [16:0] wrap(input logic [17:0] value, input logic [16:0] ring);
-        wrap = 17'(value >= 18'(ring) ? value - 18'(ring) : value);
-    endfunction
-
     function automatic logic [16:0] advance(input logic [16:0] pointer);
-        advance = wrap(18'(pointer) + 18'(lay.pitch), depth);
+        advance = squeeze_pkg::wrap(18'(pointer) + 18'(lay.pitch), depth);
     endfunction
 
     task automatic begin_set(input logic [3:0] rows, input logic [3:0] columns, input logic [11:0] words);
@@ -452,7 +448,8 @@ module sequencer
         s2.mask <= s1_virtual | ({PIX{s1_up}} & s1_y_first) | ({PIX{s1_down}} & s1_y_last)
             | ({PIX{s1_left}} & s1_x_first) | ({PIX{s1_right}} & s1_x_last);
         for (int b = 0; b < PIX; b++)
-            raddr[b] <= s1_base + (3'(b) >= s1.rotate ? wrap(low, s1_depth) : wrap(high, s1_depth));
+            raddr[b] <= s1_base
+                + (3'(b) >= s1.rotate ? squeeze_pkg::wrap(low, s1_depth) : squeeze_pkg::wrap(high, s1_depth));
         s3 <= s2;
         s4 <= s3;
         if (rst || restart) begin

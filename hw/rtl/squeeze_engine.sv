@@ -20,6 +20,7 @@ module squeeze_engine
     parameter int BUFFER_DEPTH = 32,
     parameter int CARRY_WORDS = 1024,
     parameter int KERNEL_MAX = 7,
+    parameter int TABLES = 0,  // of the entropy code; 0: no decoder
     parameter logic [31:0] ENGINE_ID = 32'd0,
     parameter bit PROGRAM_LOADED = 1'b0,  // initial contents: files of INIT_PREFIX, and what the receiver knows of them
     parameter bit STORE_LOADED = 1'b0,
@@ -151,7 +152,7 @@ module squeeze_engine
     logic [63:0] img_data;
     logic img_valid, img_ready, img_first;
     logic pw_valid, sw_valid;
-    logic [1:0] pw_section;
+    logic [2:0] pw_section;
     logic [15:0] pw_index;
     logic [2:0] pw_word;
     logic [63:0] pw_data;
@@ -161,7 +162,7 @@ module squeeze_engine
     receiver #(
         .CIN(CIN), .ACT_DEPTH(ACT_DEPTH), .STORE_WORDS(STORE_WORDS), .PARAM_DEPTH(PARAM_DEPTH),
         .PROGRAM_DEPTH(PROGRAM_DEPTH), .LAYER_DEPTH(LAYER_DEPTH), .BUFFER_DEPTH(BUFFER_DEPTH), .KERNEL_MAX(KERNEL_MAX),
-        .ENGINE_ID(ENGINE_ID), .PROGRAM_INIT(PROGRAM_LOADED), .STORE_INIT(STORE_LOADED), .HEADER_INIT(HEADER_INIT),
+        .TABLES(TABLES), .ENGINE_ID(ENGINE_ID), .PROGRAM_INIT(PROGRAM_LOADED), .STORE_INIT(STORE_LOADED), .HEADER_INIT(HEADER_INIT),
         .PROGRAM_CRC_INIT(PROGRAM_CRC_INIT), .STORE_CRC_INIT(STORE_CRC_INIT)
     ) receiver_i (
         .clk, .rst,
@@ -179,7 +180,7 @@ module squeeze_engine
     /* verilator lint_on UNUSEDSIGNAL */
     initial gather = squeeze_pkg::buffer_t'(GATHER_INIT);
     always_ff @(posedge clk)
-        if (pw_valid && pw_section == 2'd1 && pw_index == 16'(header.gather_buffer)) gather <= squeeze_pkg::buffer_t'(pw_data);
+        if (pw_valid && pw_section == 3'd1 && pw_index == 16'(header.gather_buffer)) gather <= squeeze_pkg::buffer_t'(pw_data);
 
     // ---- program and weights ----
     logic [1:0] f_req, f_done;
@@ -246,8 +247,12 @@ module squeeze_engine
     logic [5:0] rw_shift;
     logic tile_ready, tile_release;
 
-    expander #(.CIN(CIN), .COUT(COUT), .TILE_WORDS(TILE_WORDS), .STORE_WORDS(STORE_WORDS)) expander_i (
+    expander #(
+        .CIN(CIN), .COUT(COUT), .TILE_WORDS(TILE_WORDS), .STORE_WORDS(STORE_WORDS), .TABLES(TABLES),
+        .TABLES_FILE(PROGRAM_LOADED ? {INIT_PREFIX, "tables.mem"} : "")
+    ) expander_i (
         .clk, .rst, .start(frame_begin), .restart(restart && program_valid), .stream_words(header.stream_words),
+        .pw_valid, .pw_section, .pw_index, .pw_data,
         .fetch_req(f_req[1]), .fetch_index(f_index[1]), .fetch_done(f_done[1]),
         .fetch_instruction(f_instruction), .fetch_layer(f_layer),
         .store_raddr, .store_rdata, .ws_data, .ws_valid, .ws_ready, .param_raddr, .param_rdata,

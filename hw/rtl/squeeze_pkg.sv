@@ -25,6 +25,11 @@ package squeeze_pkg;
         mac_latency = cin + 3;
     endfunction
 
+    // An offset in a ring of `depth` addresses; `value` is below twice that.
+    function automatic logic [16:0] wrap(input logic [17:0] value, input logic [16:0] depth);
+        wrap = 17'(value >= 18'(depth) ? value - 18'(depth) : value);
+    endfunction
+
     localparam int PACKET_WORDS = 1;
     localparam int PACKET_BITS = 64;
     typedef struct packed {

@@ -8,6 +8,7 @@
 //   tile_weights        store word at which the layer begins
 //   tile_a, tile_b      the halves that the tile has
 //   tile_end_a, _end_b  last tile word of each half; half B follows half A
+//   tile_coded          the layer's weights are entropy-coded, by these tables (tile_table_*)
 //   tile_params_*       first requantization record of this group
 `default_nettype none
 
@@ -33,6 +34,9 @@ module tile_walker #(
     output logic [23:0] tile_weights,
     output logic tile_a,
     output logic tile_b,
+    output logic tile_coded,
+    output logic [2:0] tile_table_a,
+    output logic [2:0] tile_table_b,
     output logic [WORD_BITS-1:0] tile_end_a,
     output logic [WORD_BITS-1:0] tile_end_b,
     output logic [15:0] tile_params_a,
@@ -74,6 +78,9 @@ module tile_walker #(
         tile_first <= 1'b1;
         tile_frame <= fetch_index == 16'd0;
         tile_weights <= fetch_layer.weights;
+        tile_coded <= fetch_layer.entropy;
+        tile_table_a <= fetch_layer.table_a;
+        tile_table_b <= fetch_layer.table_b;
         tile_params_a <= fetch_layer.params_a;
         tile_params_b <= fetch_layer.params_b;
         tile_shift_a <= fetch_layer.shift_a;

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
+from squeeze_hls.cli.bitstream import bitstream
 from squeeze_hls.cli.build import build
 from squeeze_hls.cli.convert import quantize, unpack
+from squeeze_hls.cli.deploy import deploy
 from squeeze_hls.cli.infer import evaluate, run
 from squeeze_hls.cli.info import boards, doctor, models
+from squeeze_hls.cli.notebook import notebook
 from squeeze_hls.cli.options import global_options, version_option
 from squeeze_hls.cli.simulate import simulate
 from squeeze_hls.cli.synth import synth
@@ -25,5 +28,6 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (build, run, evaluate, simulate, synth, quantize, unpack, boards, models, doctor):
+BUILD_COMMANDS = (build, run, evaluate, simulate, synth, bitstream, notebook, deploy)
+for command in (*BUILD_COMMANDS, quantize, unpack, boards, models, doctor):
     cli.add_command(command)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -154,22 +155,25 @@ class Accelerator:
         self._send(hardware, 0)
         for n in range(count):
             doing = f"image {n + 1} of {count}"
-            if n + 1 < count:
+            ahead = n + 1 < count
+            if ahead:
                 self._fill(images, n + 1)
-                yield Wait(f"{doing} to be sent ({hardware.send.name})", hardware.send.finished)
+                yield Wait(partial(hardware.blocked, doing), hardware.send.finished)
                 self._send(hardware, n + 1)
-            yield Wait(f"the engine to compute {doing}", hardware.idle, interrupts=True)
+            yield Wait(partial(hardware.blocked, doing, image_sent=ahead), hardware.idle, interrupts=True)
             hardware.check_engine(doing)
-            yield Wait(f"the logits of {doing} ({hardware.receive.name})", hardware.receive.finished)
+            yield Wait(f"the logits of {doing} ({hardware.receive})", hardware.receive.finished)
             received = hardware.receive.received()
             if received != 4 * self.model.classes:
                 raise DmaError(hardware.receive.name, f"{received} bytes came of {4 * self.model.classes} for {doing}")
             if hardware.send_weights is not None:
-                yield Wait(f"the weights of {doing} ({hardware.send_weights.name})", hardware.send_weights.finished)
-            if n + 1 < count:
+                yield Wait(
+                    f"the weights of {doing} to be sent ({hardware.send_weights})", hardware.send_weights.finished
+                )
+            if ahead:
                 self._begin(hardware, n + 1)
             out[n] = parse_logits(self._logits[n % 2], self.model.classes)
-        yield Wait(f"the last image to be sent ({hardware.send.name})", hardware.send.finished)
+        yield Wait(f"the last image to be sent ({hardware.send})", hardware.send.finished)
 
     def _fill(self, images: np.ndarray, n: int) -> None:
         """Put image n behind the header that its buffer holds."""
@@ -259,15 +263,20 @@ class Accelerator:
     def _restore(self, hardware: Hardware) -> None:
         """Make the accelerator usable: back in step, or else the bitstream anew, and the model as it was."""
         try:
-            if hardware.send_weights is not None:
-                raise AcceleratorError("packets of streamed weights may be on their way")
-            hardware.resynchronize()
+            hardware.resynchronize(owed=True)
             self._bring_in(self.model)
+            self._check_stream(hardware)
         except AcceleratorError:
             hardware.load()
             hardware.resynchronize()
             self._bring_in(self.model)
         self._lost = False
+
+    def _check_stream(self, hardware: Hardware) -> None:
+        """Streamed weights are in step where an image finds its own; raises AcceleratorError where it does not."""
+        if self.model.stream:
+            image = np.zeros((1, *self.model.input_shape), np.uint8)
+            finish(self._frames(hardware, image, self._room(image)), hardware, hardware.timeout)
 
     # --- state ---
 

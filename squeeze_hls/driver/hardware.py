@@ -1,12 +1,7 @@
-"""The hardware as PYNQ shows it: the engine's registers, the DMA channels, buffers, and the way back after an error.
-
-Caches: ``sendchannel.transfer`` of ``pynq.lib.dma`` flushes the buffer before the transfer; ``Channel.finished``
-invalidates a received buffer after it.
-"""
+"""The hardware as PYNQ shows it: the engine's registers, the DMA channels, buffers, and the way back after an error."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -15,83 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from . import channels
 from ._generated import ERRORS, REGISTERS
-from .errors import AcceleratorError, AcceleratorTimeout, DmaError, EngineError
-from .packets import probe_packets
+from .channels import Channel
+from .errors import AcceleratorError, AcceleratorTimeout, EngineError
+from .overlays import interrupt_here, load_overlay
+from .packets import last_word, probe_packets
 from .waiting import Wait, finish
 
 ENGINE, DMA, DMA_WEIGHTS = "engine", "dma", "dma_weights"
 
 START, IDLE = 1, 4  # bits of ap_ctrl
 DONE_INTERRUPT = 1  # bit of ier and isr
-
-# AXI DMA in direct register mode (AMD PG021).
-DMACR, DMASR, LENGTH, S2MM = 0x00, 0x04, 0x28, 0x30
-RESET = 0x04  # of DMACR
-HALTED, DMA_IDLE = 0x01, 0x02  # of DMASR
-DMA_ERRORS = (
-    (0x10, "internal error: a packet longer than its buffer, or of no length"),
-    (0x20, "slave error: the memory refused an access"),
-    (0x40, "decode error: the address of the buffer is none"),
-)
-
-
-class Channel:
-    """One direction of an AXI DMA; ``pynq.lib.dma`` starts transfers, the end of each is looked for here."""
-
-    def __init__(self, name: str, dma: Any, channel: Any, base: int):
-        self.name = name
-        self._dma, self._channel, self._base = dma, channel, base
-        self._buffer: Any = None  # what is being transferred
-
-    def start(self) -> None:
-        """Let the channel run, after a reset."""
-        self._buffer = None
-        self._channel.start()
-
-    def transfer(self, buffer: Any, nbytes: int) -> None:
-        """Begin to transfer the first ``nbytes`` of a buffer; raises DmaError where the channel has stopped."""
-        self.check()
-        try:
-            self._channel.transfer(buffer, nbytes=nbytes)
-        except RuntimeError as error:
-            raise DmaError(self.name, str(error)) from error
-        self._buffer = buffer
-
-    def finished(self) -> bool:
-        """Whether the transfer is over; what was received is then there to be read."""
-        if self._buffer is None:
-            return True
-        if not self._checked_status() & DMA_IDLE:
-            return False
-        if self._base == S2MM:
-            self._buffer.invalidate()
-        self._buffer = None
-        return True
-
-    def received(self) -> int:
-        """Bytes of the last packet received."""
-        return int(self._dma.read(self._base + LENGTH))
-
-    def check(self) -> None:
-        """Raise DmaError where the channel stopped with an error."""
-        self._checked_status()
-
-    def state(self) -> str:
-        """For messages."""
-        status = self._status()
-        word = "halted" if status & HALTED else "busy" if self._buffer is not None and not status & DMA_IDLE else "idle"
-        return f"{self.name} {word} (DMASR 0x{status:08X})"
-
-    def _checked_status(self) -> int:
-        status = self._status()
-        for bit, text in DMA_ERRORS:
-            if status & bit:
-                raise DmaError(self.name, text)
-        return status
-
-    def _status(self) -> int:
-        return int(self._dma.read(self._base + DMASR))
+QUIET_SECONDS = 1e-3  # in which an engine that discards packets has long taken a word
 
 
 class Hardware:
@@ -109,28 +40,25 @@ class Hardware:
 
     def load(self) -> None:
         """Load the bitstream, from the beginning: nothing of what the engine held remains but its initial contents."""
-        from pynq import Overlay
-
-        _require_event_loop()
-        _forget_waiters()
         try:
-            overlay = Overlay(self._bitfile, device=self._device)
+            overlay = load_overlay(self._bitfile, self._device)
             self._engine = getattr(overlay, ENGINE)
             dma = getattr(overlay, DMA)
             self._dmas = [dma]
-            self.send = Channel(f"{DMA}.sendchannel", dma, dma.sendchannel, 0)
-            self.receive = Channel(f"{DMA}.recvchannel", dma, dma.recvchannel, S2MM)
-            self.channels = [self.send, self.receive]
+            self.send = Channel(f"{DMA}.sendchannel", "s_axis_in", dma, dma.sendchannel)
+            self.receive = Channel(f"{DMA}.recvchannel", "m_axis_out", dma, dma.recvchannel, channels.S2MM)
             self.send_weights = None
             if DMA_WEIGHTS in overlay.ip_dict:
-                dma_weights = getattr(overlay, DMA_WEIGHTS)
-                self._dmas.append(dma_weights)
-                self.send_weights = Channel(f"{DMA_WEIGHTS}.sendchannel", dma_weights, dma_weights.sendchannel, 0)
-                self.channels.append(self.send_weights)
-        except (OSError, AttributeError, RuntimeError, ValueError, KeyError, TypeError) as error:
+                dma = getattr(overlay, DMA_WEIGHTS)
+                self._dmas.append(dma)
+                self.send_weights = Channel(f"{DMA_WEIGHTS}.sendchannel", "s_axis_weights", dma, dma.sendchannel)
+        except AcceleratorError:
+            raise
+        except Exception as error:  # PYNQ and what it reads the .hwh with raise whatever they stumble over
             raise AcceleratorError(
                 f"{self._bitfile}: cannot be used ({error}); it takes a squeeze-hls bitstream and its .hwh beside it"
             ) from error
+        self.channels = [self.send, self.receive, *([] if self.send_weights is None else [self.send_weights])]
         self._overlay = overlay  # its destruction would end the drivers of its parts
 
     # --- registers ---
@@ -162,6 +90,18 @@ class Hardware:
         for channel in self.channels:
             channel.check()
 
+    def blocked(self, doing: str, image_sent: bool = False) -> str:
+        """What an image in work waits for; ``image_sent``: it is in, and the channel has another to send.
+
+        The engine waits for nothing but its streams: where it has all that it takes, its logits are not taken.
+        """
+        unsent = [] if image_sent or self.send.finished() else [f"{doing} to be sent ({self.send})"]
+        if self.send_weights is not None and not self.send_weights.finished():
+            unsent.append(f"the weights of {doing} to be sent ({self.send_weights})")
+        return " or ".join(unsent) or (
+            f"the logits of {doing} to be taken ({self.receive}): the engine has all that it needs and does not end"
+        )
+
     def state(self) -> str:
         """Engine and DMA channels in one line, for messages."""
         names = ("ap_ctrl", "error", "loaded_flags", "frames", "cycles")
@@ -171,10 +111,10 @@ class Hardware:
     @contextlib.contextmanager
     def interrupts(self) -> Iterator[Any]:
         """The engine's interrupt, switched on meanwhile; None where the bitstream has none."""
-        interrupt = getattr(self._engine, "interrupt", None)
-        if interrupt is None:
+        if getattr(self._engine, "interrupt", None) is None:
             yield None
             return
+        interrupt = interrupt_here(f"{ENGINE}/interrupt")
         self._engine.write(REGISTERS["ier"], DONE_INTERRUPT)
         self._engine.write(REGISTERS["gie"], 1)
         try:
@@ -206,9 +146,9 @@ class Hardware:
     def _loading(self, what: str, buffer: Any) -> Iterator[Wait]:
         self.start()
         self.send.transfer(buffer, buffer.nbytes)
+        yield Wait(f"the {what} to be sent ({self.send})", self.send.finished)
         yield Wait(f"the engine to load the {what}", self.idle)
         self.check_engine(f"loading the {what}")
-        yield Wait(f"the {what} to be sent ({self.send.name})", self.send.finished)
 
     # --- buffers ---
 
@@ -242,71 +182,76 @@ class Hardware:
     def reset_channels(self) -> None:
         """Reset every DMA and let its channels run; transfers in work are cut off.  Raises AcceleratorTimeout."""
         for dma in self._dmas:
-            dma.write(DMACR, RESET)  # of either channel: it resets the whole DMA
+            dma.write(channels.DMACR, channels.RESET)  # of either channel: it resets the whole DMA
         for dma in self._dmas:
-            name = "the reset of a DMA"
             end = self.clock() + self.timeout
-            while dma.read(DMACR) & RESET:
+            while dma.read(channels.DMACR) & channels.RESET:
                 if self.clock() > end:
-                    raise AcceleratorTimeout(name, self.timeout, self.state())
+                    raise AcceleratorTimeout("the reset of a DMA", self.timeout, self.state())
         for channel in self.channels:
             channel.start()
 
-    def resynchronize(self) -> None:
+    def resynchronize(self, owed: bool = False) -> None:
         """Bring DMA and engine back in step after whatever happened: the next packet is then taken as a packet.
 
         The reset of the DMA may cut off a packet, and the engine waits for its end.  Two packets of one word are sent
         which change nothing and are refused with different codes; the first ends what was cut off, and once the engine
         answers with the code of the second, nothing is left over.  Logits of images that were complete are thrown away.
-        Raises AcceleratorTimeout or DmaError where the engine does not come to rest: load the bitstream again.  That is
-        the way with streamed weights, too: how many packets of them the engine still discards cannot be read.
+
+        ``owed``: with streamed weights, the engine may also be in the middle of a packet of weights, or still discard
+        packets of images that failed.  How many cannot be read: single words that end a packet are sent for as long as
+        the engine takes them.
+
+        Raises AcceleratorTimeout or DmaError where the engine does not come to rest: load the bitstream again.
         """
         self.reset_channels()
         probes = probe_packets()
         waste = self.allocate(1 << 18)  # logits of more classes than a program can have
         words = [self.allocate(len(data)) for _, data in probes]
+        ending = self.allocate(len(last_word()))
+        ending[:] = last_word()
+        weights = self.send_weights if owed else None
         try:
-            finish(self._probe(probes, words, waste), self, self.timeout)
+            finish(self._probe(probes, words, waste, weights, ending), self, self.timeout)
         finally:
             self.reset_channels()  # no channel is left waiting for what does not come
-            self.free(waste, *words)
+            self.free(waste, ending, *words)
 
-    def _probe(self, probes: list[tuple[int, np.ndarray]], words: list[Any], waste: Any) -> Iterator[Wait]:
+    def _probe(
+        self, probes: list[tuple[int, np.ndarray]], words: list[Any], waste: Any, weights: Channel | None, ending: Any
+    ) -> Iterator[Wait]:
         remaining = list(range(len(probes)))
-        for _ in range(len(probes) + 3):  # an image in work, one behind it, and the packet that was cut off
+
+        def come_to_rest() -> bool:
             if self.receive.finished():
                 self.receive.transfer(waste, waste.nbytes)
+            if remaining and self.send.finished():
+                at = remaining.pop(0)
+                words[at][:] = probes[at][1]
+                self.send.transfer(words[at], words[at].nbytes)
+            if weights is not None and weights.finished():
+                weights.transfer(ending, ending.nbytes)
+            return self.idle()
+
+        for _ in range(len(probes) + 3):  # an image in work, one behind it, and the packet that was cut off
             if self.idle():
                 self.start()
-
-            def come_to_rest() -> bool:
-                if remaining and self.send.finished():
-                    at = remaining.pop(0)
-                    words[at][:] = probes[at][1]
-                    self.send.transfer(words[at], words[at].nbytes)
-                return self.idle()
-
             yield Wait("the engine to come to rest", come_to_rest)
             if not remaining and self.register("error") == probes[-1][0]:
-                return
-        raise AcceleratorTimeout("the engine to answer", self.timeout, self.state())
+                break
+        else:
+            raise AcceleratorTimeout("the engine to answer", self.timeout, self.state())
+        if weights is not None:
+            taken = self.clock()
 
+            def nothing_is_taken() -> bool:
+                nonlocal taken
+                if weights.finished():
+                    weights.transfer(ending, ending.nbytes)
+                    taken = self.clock()
+                return self.clock() > taken + QUIET_SECONDS
 
-def _require_event_loop() -> None:
-    """PYNQ makes its interrupts in the thread's event loop, which after ``asyncio.run`` does not exist any more."""
-    try:
-        asyncio.get_event_loop()
-    except RuntimeError:
-        asyncio.set_event_loop(asyncio.new_event_loop())
-
-
-def _forget_waiters() -> None:
-    """PYNQ keeps what waited in vain for an interrupt of the overlay before; woken late, it would take ours away."""
-    from pynq import interrupt
-
-    controllers = getattr(interrupt, "_InterruptController", None)
-    for controller in getattr(controllers, "_uio_devices", {}).values():
-        controller.wait_events = []
+            yield Wait(f"the engine to have discarded all weights ({weights})", nothing_is_taken)
 
 
 def default_bitfile() -> str:

@@ -76,6 +76,11 @@ def probe_packets() -> list[tuple[int, np.ndarray]]:
     return [(2, np.frombuffer(unknown, np.uint8)), (1, np.frombuffer(no_magic, np.uint8))]
 
 
+def last_word() -> np.ndarray:
+    """A word that ends whatever packet of weights it comes in, and by itself is none."""
+    return np.frombuffer(header(UNKNOWN_TYPE, 0, 0), np.uint8)
+
+
 def parse_logits(data: np.ndarray, classes: int) -> np.ndarray:
     """int32 (classes,) of the bytes that came out for a frame."""
     return np.frombuffer(data.tobytes(), "<i4")[:classes].astype(np.int32)

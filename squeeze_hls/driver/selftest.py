@@ -14,20 +14,30 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .accelerator import COUNTERS, PROGRAM_VALID, WEIGHTS_VALID, active_device
-from .errors import AcceleratorError, BadModel, DmaError, NotAnImage
+from .errors import AcceleratorError, BadModel, DmaError, EngineError, NotAnImage
 from .exclusive import Claim
 from .hardware import Hardware
+from .overlays import clock_mhz
 from .packets import BEAT_BYTES, image_packet, parse_logits, program_packet, stream_packet, weights_packet
 from .picture import prepare
 from .stored import Stored, crc, environment, load_stored
 from .waiting import Wait, finish
 
 STAGES = ("configuration", "program load", "weights load", "image in", "compute", "logits out", "interrupt")
+# What the engine's error codes say of an image (docs/program.md): its packet, the program, or the weights.
+STAGE_OF_ERROR = {
+    **dict.fromkeys((1, 2, 3, 4, 10, 11), "image in"),
+    **dict.fromkeys((7, 9), "program load"),
+    **dict.fromkeys((8, 12), "weights load"),
+}
+IDENTITIES = ("engine_id", "program_id", "weights_id")
 SCHEMA_VERSION = 1
 INTERRUPT_SECONDS = 1.0
 PATTERN = 0x5A  # every byte of a logit buffer before the logits come
@@ -44,15 +54,23 @@ class SelfTest:
         self.stored, self.bitfile, self.timeout = stored, bitfile, timeout
         self.model = stored.model
         self.stage = STAGES[0]
+        # What is not reached stays None or empty.
         self.report: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "passed": False,
             "failed_stage": None,
-            "model": stored.model.name,
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),  # noqa: UP017
+            "timeout_seconds": timeout,
+            "model": {"name": stored.model.name, "sha256": _sha256(os.path.join(stored.folder, "model.sqz"))},
+            "bitstream": {"sha256": _sha256(bitfile), "hwh_sha256": _sha256(os.path.splitext(bitfile)[0] + ".hwh")},
+            "expected": {name: f"{getattr(stored, name):08x}" for name in IDENTITIES},
+            "found": None,
+            "clock_mhz": None,
             "stages": [],
             "images": [],
             "pictures": [],
             "environment": environment(),
+            "state": None,
         }
 
     def run(self) -> dict[str, Any]:
@@ -63,6 +81,8 @@ class SelfTest:
         except (Differs, AcceleratorError) as error:
             if isinstance(error, DmaError):
                 self.stage = self._stage_of(error.channel)
+            elif isinstance(error, EngineError) and self.stage == "compute":
+                self.stage = STAGE_OF_ERROR.get(error.code, self.stage)
             self._note("failed", str(error) if isinstance(error, Differs) else f"{type(error).__name__}: {error}")
             self.report["failed_stage"] = self.stage
         self.report["pictures"] = [self._picture(index) for index in range(len(self.stored.names))]
@@ -72,14 +92,12 @@ class SelfTest:
         with contextlib.ExitStack() as stack:
             if not os.path.isfile(self.bitfile):
                 raise AcceleratorError(f"{self.bitfile}: no such bitstream")
-            with open(self.bitfile, "rb") as stream:
-                self.report["bitfile_sha256"] = hashlib.sha256(stream.read()).hexdigest()
             device = active_device()
             self.report["environment"]["device"] = str(getattr(device, "name", type(device).__name__))
             stack.callback(Claim(device).release)
             hardware = Hardware(self.bitfile, device, self.timeout)
             stack.callback(hardware.close)
-            stack.callback(lambda: self.report.update(state=hardware.state()))
+            stack.callback(lambda: self.report.update(self._found(hardware)))
             self._configuration(hardware)
             self._load(hardware, "program")
             self._load(hardware, "weights")
@@ -88,6 +106,14 @@ class SelfTest:
             for self.stage in ("image in", "compute", "logits out"):
                 self._note("passed", f"{len(self.stored.images)} pictures")
             self._interrupt(hardware)
+
+    def _found(self, hardware: Hardware) -> dict[str, Any]:
+        """What the hardware says at the end."""
+        return {
+            "found": {name: f"{hardware.register(name):08x}" for name in IDENTITIES},
+            "clock_mhz": clock_mhz(),
+            "state": hardware.state(),
+        }
 
     def _note(self, status: str, detail: str) -> None:
         self.report["stages"].append({"stage": self.stage, "status": status, "detail": detail})
@@ -153,22 +179,29 @@ class SelfTest:
     def _interrupt(self, hardware: Hardware) -> None:
         """The interrupt of one more picture; it is kept until somebody asks for it."""
         self.stage = "interrupt"
-        loop = asyncio.get_event_loop()
-        if loop.is_running():
+        with contextlib.suppress(RuntimeError):  # which says that there is none
+            asyncio.get_running_loop()
             self._note("skipped", "an event loop is running already")
             return
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._interrupt_comes(hardware))
+        finally:
+            loop.close()
+        self._note("passed", "one picture")
+
+    async def _interrupt_comes(self, hardware: Hardware) -> None:
         with hardware.interrupts() as interrupt:
             if interrupt is None:
                 raise Differs("PYNQ finds no interrupt of the engine; asynchronous inference polls instead")
             self._infer(hardware, 0)
             self.stage = "interrupt"
             try:
-                loop.run_until_complete(asyncio.wait_for(interrupt.wait(), INTERRUPT_SECONDS))
+                await asyncio.wait_for(interrupt.wait(), INTERRUPT_SECONDS)
             except asyncio.TimeoutError as error:  # noqa: UP041 - another class before Python 3.11
                 raise Differs(
                     "an image was done, but no interrupt came; asynchronous inference polls instead"
                 ) from error
-        self._note("passed", "one picture")
 
     def _equal(self, what: str, got: int, expected: int) -> None:
         if got != expected:
@@ -215,14 +248,20 @@ class SelfTest:
         self.stage = "image in"
         hardware.start()
         hardware.send.transfer(image, image.nbytes)
-        yield Wait(f"the image to be sent ({hardware.send.name})", hardware.send.finished)
+        yield Wait(partial(hardware.blocked, "the image"), hardware.send.finished)
         self.stage = "compute"
-        yield Wait("the engine to compute the image, which it has, and for its logits to be taken", hardware.idle)
+        yield Wait(partial(self._not_ended, hardware), hardware.idle)
         hardware.check_engine("the image")
         self.stage = "logits out"
-        yield Wait(f"the logits ({hardware.receive.name})", hardware.receive.finished)
+        yield Wait(f"the logits ({hardware.receive})", hardware.receive.finished)
         if hardware.receive.received() != 4 * self.model.classes:
             raise Differs(f"{hardware.receive.received()} bytes came, not {4 * self.model.classes}")
+
+    def _not_ended(self, hardware: Hardware) -> str:
+        """What the engine waits for, which has the image."""
+        weights = hardware.send_weights
+        self.stage = "logits out" if weights is None or weights.finished() else "weights load"
+        return hardware.blocked("the image", image_sent=True)
 
     def _explain(self, hardware: Hardware, index: int, logits: np.ndarray) -> tuple[str, str]:
         """Where wrong logits come from, as far as that can be told from outside: (stage, what was seen)."""
@@ -252,6 +291,15 @@ class SelfTest:
             return {"name": name, "status": f"cannot be read: {error}"}
         same = bool((pixels == self.stored.images[index]).all())
         return {"name": name, "status": "same" if same else "differs: another Pillow; results may differ a little"}
+
+
+def _sha256(path: str) -> str | None:
+    """Of a file; None where there is none."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except OSError:
+        return None
 
 
 def main(folder: str, arguments: Sequence[str] | None = None) -> int:

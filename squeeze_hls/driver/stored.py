@@ -87,7 +87,7 @@ def crc(array: np.ndarray) -> int:
 
 
 def environment() -> dict[str, str]:
-    """Versions that a result may depend on."""
+    """Versions that a result may depend on, and what board this is; nothing of who uses it."""
     import PIL
 
     versions = {
@@ -97,6 +97,8 @@ def environment() -> dict[str, str]:
         "pillow": PIL.__version__,
         "machine": platform.machine(),
         "kernel": platform.release(),
+        "board": os.environ.get("BOARD") or _text_of("/proc/device-tree/model") or "unknown",
+        "system": _system(),
     }
     try:
         import pynq
@@ -105,3 +107,20 @@ def environment() -> dict[str, str]:
     except ImportError:
         versions["pynq"] = "absent"
     return versions
+
+
+def _system() -> str:
+    """The operating system's name and version."""
+    for line in _text_of("/etc/os-release").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.split("=", 1)[1].strip('"')
+    return platform.system()
+
+
+def _text_of(path: str) -> str:
+    """A short text file of the system; empty where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(10_000).strip("\0\n ")
+    except OSError:
+        return ""

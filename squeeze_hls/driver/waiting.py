@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .errors import AcceleratorTimeout, Closed
 
@@ -20,9 +20,9 @@ MISSING_SECONDS = 0.25  # between polls of what an interrupt tells: where it doe
 
 
 class Wait(NamedTuple):
-    """Something that must become true, in words and as a function of no arguments."""
+    """Something that must become true, in words (or a function that finds them) and as a function of no arguments."""
 
-    what: str
+    what: Union[str, Callable[[], str]]  # noqa: UP007 - evaluated, before Python 3.10
     ready: Callable[[], bool]
     interrupts: bool = False  # the engine's interrupt comes when it is so
 
@@ -46,7 +46,8 @@ class Deadline:
         if late or self._polls % CHECK_EVERY == 0:
             self._hardware.check_channels()
         if late:
-            raise AcceleratorTimeout(self._wait.what, self._timeout, self._hardware.state())
+            what = self._wait.what
+            raise AcceleratorTimeout(what if isinstance(what, str) else what(), self._timeout, self._hardware.state())
         return False
 
 

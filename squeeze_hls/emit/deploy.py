@@ -1,9 +1,10 @@
-"""What a board needs beside its bitstream: driver, labels, pictures, the self-test with its golden values, README."""
+"""What a board needs beside its bitstream: models, driver, notebooks, pictures, the self-test with golden values."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,22 @@ import numpy as np
 from squeeze_hls import golden, pictures
 from squeeze_hls.bundle import Bundle
 from squeeze_hls.driver.stored import crc
+from squeeze_hls.emit import notebooks, planned, update
 from squeeze_hls.emit.driver import constants
 from squeeze_hls.emit.render import render
+from squeeze_hls.ir import IntNetwork
 from squeeze_hls.paths import DRIVER
-from squeeze_hls.plan import Plan
+from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.program import program_crc
+from squeeze_hls.quantize import export
 
 PACKAGE = "squeeze_driver"
+NOTEBOOKS = "notebooks"
 PICTURES = ("astronaut", "camera", "chelsea", "china", "coffee", "flower", "hubble", "rocket")
 TESTED = ("chelsea", "coffee", "rocket")  # what the self-test runs
 GENERATED = "_generated.py"
+SELFTEST = "selftest.py"
+BITFILE, HANDOFF = "squeeze_engine.bit", "squeeze_engine.hwh"  # where Vivado has made them
 _SELFTEST = '''"""Compare this board, stage by stage, with stored golden values; see --help."""
 
 import os
@@ -34,7 +41,7 @@ if __name__ == "__main__":
 
 
 def emit(plan: Plan, *, name: str) -> Bundle:
-    """Files below ``deploy/``, without ``model.sqz``; ``name`` is the network's."""
+    """Files below ``deploy/``; ``name`` is the network's."""
     network = plan.network
     bundle = Bundle(
         {
@@ -44,17 +51,29 @@ def emit(plan: Plan, *, name: str) -> Bundle:
                 board=plan.board.name,
                 clock_mhz=plan.clock_mhz,
                 streamed=plan.engine.streamed,
+                labels=bool(network.labels),
             ),
-            "selftest.py": _SELFTEST,
             "pictures/LICENSES.md": (pictures.BUILTIN / "LICENSES.md").read_bytes(),
+            "model.sqz": update.model_file(plan, name),
+            "model.onnx": export.to_onnx(network, "qdq"),
+            "plan.json": planned.describe(plan, name),
         }
     )
     if network.labels:
         bundle.add("labels.txt", "".join(f"{printable(label)}\n" for label in network.labels))
     for picture in PICTURES:
         bundle.add(f"pictures/{picture}.jpg", (pictures.BUILTIN / f"{picture}.jpg").read_bytes())
-    bundle.merge(driver_files(), PACKAGE)
+    bundle.merge(second_model(plan), "update")
+    bundle.merge(code_files())
     bundle.merge(golden_values(plan), "selftest")
+    return bundle
+
+
+def code_files() -> Bundle:
+    """All Python below ``deploy/``: the same for every build."""
+    bundle = Bundle({SELFTEST: _SELFTEST})
+    bundle.merge(driver_files(), PACKAGE)
+    bundle.merge(notebooks.emit(), NOTEBOOKS)
     return bundle
 
 
@@ -64,18 +83,25 @@ def driver_files() -> Bundle:
     return Bundle({**files, GENERATED: constants().encode()})
 
 
+def second_model(plan: Plan) -> Bundle:
+    """The network with fewer classes, and its ``model.sqz`` for the same engine."""
+    network = plan.network
+    _, logits = _golden(network, [f"{picture}.jpg" for picture in PICTURES])
+    smaller = update.keep_classes(network, update.choose_classes(logits))
+    planned_anew = make_plan(smaller, plan.board, PlanOptions(clock_mhz=plan.clock_mhz, engine=plan.engine))
+    return Bundle(
+        {
+            f"{update.NAME}.onnx": export.to_onnx(smaller, "qdq"),
+            "model.sqz": update.model_file(planned_anew, update.NAME),
+        }
+    )
+
+
 def golden_values(plan: Plan) -> Bundle:
     """What the self-test feeds and expects (see ``squeeze_hls/driver/stored.py``)."""
     network = plan.network
     names = [f"{picture}.jpg" for picture in TESTED]
-    images = np.stack(
-        [
-            pictures.prepare(pictures.read(pictures.BUILTIN / name), network.input_shape, network.preprocess)
-            for name in names
-        ]
-    )
-    output = network.nodes[-1].output
-    logits = np.stack([golden.run(network, image)[output].reshape(-1) for image in images]).astype(np.int32)
+    images, logits = _golden(network, names)
     table = {
         "engine_id": plan.engine.id,
         "program_id": f"{program_crc(plan.program_bin):08x}",
@@ -92,6 +118,14 @@ def golden_values(plan: Plan) -> Bundle:
             "logits.npy": _npy(logits),
         }
     )
+
+
+def _golden(network: IntNetwork, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Sample pictures as the network takes them, u8 (N, H, W, 3), and their logits, int32 (N, classes)."""
+    shape, preprocess, output = network.input_shape, network.preprocess, network.nodes[-1].output
+    images = np.stack([pictures.prepare(pictures.read(pictures.BUILTIN / name), shape, preprocess) for name in names])
+    logits = np.stack([golden.run(network, image)[output].reshape(-1) for image in images])
+    return images, logits.astype(np.int32)
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -40,9 +40,11 @@ class Processor:
     slave_clock: str
     interrupt: str
     clock_setting: str  # MHz
+    pll_mhz: int  # that PYNQ's boot loader gives the PLL from which the clock is divided
     settings: tuple[tuple[str, str], ...]
     addresses: dict[str, int]  # of the cells with registers
-    memory: tuple[str, int]  # segment of the memory behind `slave`, and its bytes, from address 0
+    memory_map: str  # of what lies behind `slave`
+    memory: tuple[str, int]  # the DRAM's segment in it, and its bytes, from address 0
     first_interrupt: int  # of `interrupt`, as the operating system counts
 
 
@@ -51,7 +53,7 @@ PROCESSORS = {
         vlnv="xilinx.com:ip:processing_system7",
         version="5.5",
         rule="xilinx.com:bd_rule:processing_system7",
-        automation='make_external "FIXED_IO, DDR" apply_board_preset 1 Master Disable Slave Disable',
+        automation='make_external "FIXED_IO, DDR" Master Disable Slave Disable',
         clock="FCLK_CLK0",
         reset="FCLK_RESET0_N",
         master="M_AXI_GP0",
@@ -60,12 +62,19 @@ PROCESSORS = {
         slave_clock="S_AXI_HP0_ACLK",
         interrupt="IRQ_F2P",
         clock_setting="PCW_FPGA0_PERIPHERAL_FREQMHZ",
+        pll_mhz=1000,
         settings=(
+            ("PCW_USE_M_AXI_GP0", "1"),
             ("PCW_USE_S_AXI_HP0", "1"),
+            ("PCW_S_AXI_HP0_DATA_WIDTH", "64"),
+            ("PCW_EN_CLK0_PORT", "1"),
+            ("PCW_FCLK0_PERIPHERAL_CLKSRC", "IO PLL"),
+            ("PCW_EN_RST0_PORT", "1"),
             ("PCW_USE_FABRIC_INTERRUPT", "1"),
             ("PCW_IRQ_F2P_INTR", "1"),
         ),
         addresses={"engine": 0x43C0_0000, "dma": 0x4040_0000, "dma_weights": 0x4041_0000, "intc": 0x4180_0000},
+        memory_map="ps/S_AXI_HP0",
         memory=("HP0_DDR_LOWOCM", 0x2000_0000),
         first_interrupt=61,
     ),
@@ -73,7 +82,7 @@ PROCESSORS = {
         vlnv="xilinx.com:ip:zynq_ultra_ps_e",
         version="3.5",
         rule="xilinx.com:bd_rule:zynq_ultra_ps_e",
-        automation="apply_board_preset 1",
+        automation="",
         clock="pl_clk0",
         reset="pl_resetn0",
         master="M_AXI_HPM0_FPD",
@@ -82,6 +91,7 @@ PROCESSORS = {
         slave_clock="saxihp0_fpd_aclk",
         interrupt="pl_ps_irq0",
         clock_setting="PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
+        pll_mhz=1500,
         settings=(
             ("PSU__USE__M_AXI_GP0", "1"),
             ("PSU__USE__M_AXI_GP1", "0"),
@@ -89,8 +99,10 @@ PROCESSORS = {
             ("PSU__USE__S_AXI_GP2", "1"),
             ("PSU__SAXIGP2__DATA_WIDTH", "64"),
             ("PSU__USE__IRQ0", "1"),
+            ("PSU__CRL_APB__PL0_REF_CTRL__SRCSEL", "IOPLL"),
         ),
         addresses={"engine": 0xA000_0000, "dma": 0xA001_0000, "dma_weights": 0xA002_0000, "intc": 0xA003_0000},
+        memory_map="ps/SAXIGP2",
         memory=("HP0_DDR_LOW", 0x8000_0000),
         first_interrupt=121,
     ),
@@ -148,6 +160,7 @@ class BlockDesign:
 
     part: str
     board_part: str
+    settings: tuple[tuple[str, str], ...]  # of the processor on this board; none: they come with Vivado's board files
     clock_mhz: float
     processor: Processor
     cells: tuple[Cell, ...]  # the processor first
@@ -158,8 +171,23 @@ class BlockDesign:
     memory_masters: tuple[str, ...]  # interfaces that read or write the processor's memory
 
     @property
+    def made_clock_mhz(self) -> float:
+        """The fastest clock that the processor can make and that is not faster than ``clock_mhz``."""
+        return made_clock(self.processor, self.clock_mhz)
+
+    @property
     def clock_pin(self) -> str:
         return f"ps/{self.processor.clock}"
+
+    @property
+    def memory_segment(self) -> str:
+        """The DRAM that the DMA reaches."""
+        return f"{self.processor.memory_map}/{self.processor.memory[0]}"
+
+    @property
+    def memory_spaces(self) -> tuple[str, ...]:
+        """Address spaces of the interfaces that reach it."""
+        return tuple(master.replace("M_AXI_", "Data_") for master in self.memory_masters)
 
     @property
     def streamed(self) -> bool:
@@ -171,11 +199,19 @@ class BlockDesign:
 
 
 def describe(
-    family: str, part: str, clock_mhz: float, *, streamed: bool, board_part: str = "", rtl_top: str = ""
+    family: str,
+    part: str,
+    clock_mhz: float,
+    *,
+    streamed: bool,
+    board_part: str = "",
+    settings: tuple[tuple[str, str], ...] = (),
+    rtl_top: str = "",
 ) -> BlockDesign:
     """The design around an engine that Vitis HLS packaged, or around the Verilog module ``rtl_top``.
 
-    ``family`` is a key of PROCESSORS.  With ``streamed`` weights they get a DMA of their own.
+    ``family`` is a key of PROCESSORS, ``settings`` are the processor's on the board.  With ``streamed`` weights they
+    get a DMA of their own.
     """
     ps = PROCESSORS[family]
     dmas = ("dma", "dma_weights") if streamed else ("dma",)
@@ -191,7 +227,7 @@ def describe(
             name="ps",
             vlnv=ps.vlnv,
             version=ps.version,
-            parameters=(*ps.settings, (ps.clock_setting, f"{clock_mhz:g}")),
+            parameters=(*settings, *ps.settings, (ps.clock_setting, f"{made_clock(ps, clock_mhz):.9g}")),
             clocks=(ps.master_clock, ps.slave_clock),
         ),
         Cell(name="reset", vlnv="xilinx.com:ip:proc_sys_reset", version="5.0", clocks=("slowest_sync_clk",)),
@@ -240,6 +276,7 @@ def describe(
     return BlockDesign(
         part=part,
         board_part=board_part,
+        settings=settings,
         clock_mhz=clock_mhz,
         processor=ps,
         cells=cells,
@@ -249,6 +286,18 @@ def describe(
         interrupts=tuple(interrupts),
         memory_masters=tuple(masters),
     )
+
+
+def divisors(ratio: float) -> tuple[int, int]:
+    """Two divisors of 6 bits whose product is closest to ``ratio``, and no clock is faster than asked for."""
+    pairs = [(a, b) for a in range(1, 64) for b in range(1, a + 1) if a * b >= ratio - 1e-9]
+    return min(pairs, key=lambda pair: pair[0] * pair[1]) if pairs else (63, 63)
+
+
+def made_clock(processor: Processor, clock_mhz: float) -> float:
+    """MHz; asked for exactly, lest Vivado round up."""
+    first, second = divisors(processor.pll_mhz / clock_mhz)
+    return processor.pll_mhz / (first * second)
 
 
 def _dma(name: str, *, receives: bool) -> Cell:

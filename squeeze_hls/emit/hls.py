@@ -12,14 +12,11 @@ from squeeze_hls.emit.registers import STATUS
 from squeeze_hls.emit.render import config_header, render
 from squeeze_hls.emit.vivado import block_design
 from squeeze_hls.paths import HLS_SOURCES
-from squeeze_hls.plan.engine import STORE_WORD_BITS
-from squeeze_hls.plan.entropy import STATES
-from squeeze_hls.plan.fields import BUFFER, ENTRY, HEADER, INSTRUCTION, LAYER, PARAM
 from squeeze_hls.plan.packets import image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.program import program_crc
+from squeeze_hls.plan.program import program_crc, sections
+from squeeze_hls.plan.store import WORD_BYTES
 
-_STORE_BYTES = STORE_WORD_BITS // 8
 _A_LINE = 6
 
 
@@ -55,7 +52,8 @@ def emit(plan: Plan, *, image: np.ndarray | None = None, logits: np.ndarray | No
     bundle.merge(data, "tb")
     bundle.add("run_hls.tcl", render("hls/run_hls.tcl.j2", **values))
     streamed = plan.engine.streamed
-    bundle.add("vivado/build.tcl", block_design(plan.board, plan.clock_mhz, streamed=streamed))
+    script = block_design(plan.board, plan.clock_mhz, streamed=streamed, engine_id=plan.engine.id)
+    bundle.add("vivado/build.tcl", script)
     return bundle
 
 
@@ -82,29 +80,21 @@ def _test_data(plan: Plan, image: np.ndarray, logits: np.ndarray) -> dict[str, b
 
 def _initial_contents(plan: Plan) -> dict[str, bytes]:
     """Lists of constants that the top function's memories begin with, by file name."""
-    words = np.frombuffer(plan.program_bin, "<u8").tolist()
-    header = HEADER.unpack(words)
-    files, position = {"header.inc": _constants(words[: HEADER.words])}, HEADER.words
-    for name, record in (("layers", LAYER), ("buffers", BUFFER), ("instructions", INSTRUCTION), ("params", PARAM)):
-        end = position + record.words * header[name]
-        if record is PARAM:
-            cin = plan.engine.cin
-            rows = (words[i : i + cin] for i in range(position, end, cin))
-            files["params.inc"] = _lines("{{" + ", ".join(f"0x{w:x}ULL" for w in row) + "}}" for row in rows)
-        else:
-            files[f"{name}.inc"] = _constants(words[position:end])
-        position = end
+    words, cin = sections(plan.program_bin), plan.engine.cin
+    params, entries = words.pop("params"), words.pop("tables")
+    files = {f"{name}.inc": _constants(section) for name, section in words.items()}
+    rows = (params[i : i + cin] for i in range(0, len(params), cin))
+    files["params.inc"] = _lines("{{" + ", ".join(f"0x{w:x}ULL" for w in row) + "}}" for row in rows)
     if plan.engine.tables:
-        entries = words[position : position + ENTRY.words * STATES * header["tables"]]
         files["codes.inc"] = _lines([f"{{0x{word:x}}}" for word in entries] or ["{0}"])
-    if not (plan.engine.streamed or plan.engine.store_uram):
+    if plan.engine.store_loaded:
         files |= _store_contents(plan)
     return files
 
 
 def _store_contents(plan: Plan) -> dict[str, bytes]:
     """One file for each piece of the weight store."""
-    rows = np.frombuffer(plan.weights_bin, np.uint8).reshape(-1, _STORE_BYTES)
+    rows = np.frombuffer(plan.weights_bin, np.uint8).reshape(-1, WORD_BYTES)
     low = np.ascontiguousarray(rows[:, :8]).view("<u8").reshape(-1)
     text = [f"{{0x{a:x}ULL, 0x{b:x}}}" for a, b in zip(low.tolist(), rows[:, 8].tolist(), strict=True)]
     files, first = {}, 0

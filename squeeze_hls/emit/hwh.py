@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from squeeze_hls.emit.design import DMA_REGISTERS, INTC_REGISTERS, BlockDesign, Cell, Slave
+from squeeze_hls.emit.design import DMA_REGISTERS, INTC_REGISTERS, BlockDesign, Cell, Slave, divisors
 from squeeze_hls.emit.registers import REGISTERS, Register
 
 _CLOCKS = 4  # that a processor gives
@@ -85,12 +85,12 @@ def _parameters(design: BlockDesign, cell: Cell, slave: Slave | None) -> dict[st
 
 
 def _clocks(design: BlockDesign) -> dict[str, str]:
-    """The processor's clocks: the first one is the design's, made of a 1 GHz (UltraScale+: 1.5 GHz) source."""
+    """The processor's clocks: the first one is the design's."""
     zynq = "PCW" in design.processor.clock_setting
-    source = 1000 if zynq else 1500
+    source = design.processor.pll_mhz
     values: dict[str, str] = {}
     for i in range(_CLOCKS):
-        first, second = _divisors(source / design.clock_mhz) if i == 0 else (1, 1)
+        first, second = divisors(source / design.clock_mhz) if i == 0 else (1, 1)
         if zynq:
             values |= {
                 f"PCW_FPGA_FCLK{i}_ENABLE": str(int(i == 0)),
@@ -109,12 +109,6 @@ def _clocks(design: BlockDesign) -> dict[str, str]:
                 f"{prefix}ACT_FREQMHZ": f"{source / (first * second) if i == 0 else 100:.6f}",
             }
     return values
-
-
-def _divisors(ratio: float) -> tuple[int, int]:
-    """Two divisors of 6 bits whose product is closest to ``ratio``, and no clock is faster than asked for."""
-    pairs = [(a, b) for a in range(1, 64) for b in range(1, a + 1) if a * b >= ratio - 1e-9]
-    return min(pairs, key=lambda pair: pair[0] * pair[1]) if pairs else (63, 63)
 
 
 def _registers(module: Element, cell: Cell, slave: Slave) -> None:
@@ -169,7 +163,7 @@ def _ports(parent: Element, design: BlockDesign, cell: Cell) -> None:
         if f"{cell.name}/{name}" in ("concat/dout", "intc/intr"):
             port.attrib |= {"LEFT": str(len(design.interrupts) - 1), "RIGHT": "0"}
         if nets[name] == design.clock_pin:
-            port.set("CLKFREQUENCY", str(round(design.clock_mhz * 1e6)))
+            port.set("CLKFREQUENCY", str(round(design.made_clock_mhz * 1e6)))
         connections = SubElement(port, "CONNECTIONS")
         for other, _ in ends:
             instance, pin = other.split("/")

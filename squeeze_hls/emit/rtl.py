@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from squeeze_hls.bundle import Bundle
 from squeeze_hls.emit.render import render
 from squeeze_hls.emit.vivado import block_design
@@ -16,13 +14,13 @@ from squeeze_hls.plan import fields
 from squeeze_hls.plan.engine import STORE_WORD_BITS, EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.entropy import STATES
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.program import program_crc
+from squeeze_hls.plan.program import program_crc, sections
+from squeeze_hls.plan.store import WORD_BYTES
 
 PACKAGE = "squeeze_pkg.sv"
 KEYWORDS = frozenset({"type", "wait"})  # field names that SystemVerilog reserves
 TOP = "squeeze_engine_top"
 INIT_PREFIX = "squeeze_"  # of the files with memory contents
-_STORE_BYTES = STORE_WORD_BITS // 8
 _REQUANTIZE_BITS = 44  # what the memory of requantization records holds of each
 
 
@@ -53,24 +51,19 @@ def parameters(engine: EngineConfig) -> dict[str, str]:
     }
 
 
-def store_loaded(engine: EngineConfig) -> bool:
-    """Whether the weights are initial contents: not where they are streamed, and UltraRAM has none."""
-    return not (engine.streamed or engine.store_uram)
-
-
 def loaded(plan: Plan, prefix: str) -> dict[str, str]:
     """Further parameters of an engine that begins with this program, and with its weights where that can be.
 
     ``prefix`` is what the names of the files of ``contents`` begin with, folder included.
     """
-    words = np.frombuffer(plan.program_bin, "<u8").tolist()
+    words = sections(plan.program_bin)
     header = plan.program.header
-    buffer = _sections(plan)["buffers"][header.gather_buffer]
-    crc = header.weights_crc if store_loaded(plan.engine) else 0
+    buffer = words["buffers"][header.gather_buffer]
+    crc = header.weights_crc if plan.engine.store_loaded else 0
     return {
         "PROGRAM_LOADED": "1'b1",
-        "STORE_LOADED": "1'b1" if store_loaded(plan.engine) else "1'b0",
-        "HEADER_INIT": f"384'h{_hex(words[: fields.HEADER.words], 16)}",
+        "STORE_LOADED": "1'b1" if plan.engine.store_loaded else "1'b0",
+        "HEADER_INIT": f"384'h{_hex(words['header'], 16)}",
         "GATHER_INIT": f"64'h{buffer:x}",
         "PROGRAM_CRC_INIT": f"32'h{program_crc(plan.program_bin):x}",
         "STORE_CRC_INIT": f"32'h{crc:x}",
@@ -80,21 +73,21 @@ def loaded(plan: Plan, prefix: str) -> dict[str, str]:
 
 def contents(plan: Plan) -> dict[str, bytes]:
     """Initial memory contents as $readmemh files, by name without the prefix (see hw/rtl/program_memory.sv and
-    split_memory.sv).
+    split_memory.sv): a line for every word of the memory, as AMD UG901 asks for.
     """
-    sections = _sections(plan)
-    layers = sections["layers"]
-    files = {f"layer{k}": _lines(layers[k :: fields.LAYER.words], 64) for k in range(fields.LAYER.words)}
-    files["buffers"] = _lines(sections["buffers"], _struct(fields.BUFFER).bits)
-    files["instructions"] = _lines(sections["instructions"], 64)
+    engine, words = plan.engine, sections(plan.program_bin)
+    layers, step = words["layers"], fields.LAYER.words
+    files = {f"layer{k}": _lines(layers[k::step], 64, engine.layer_depth) for k in range(step)}
+    files["buffers"] = _lines(words["buffers"], _struct(fields.BUFFER).bits, engine.buffer_depth)
+    files["instructions"] = _lines(words["instructions"], 64, fields.INSTRUCTION.words * engine.program_depth)
     low = (1 << _REQUANTIZE_BITS) - 1
-    params = [word & low for word in sections["params"]]
+    params = [word & low for word in words["params"]]
     files |= _split("params", params, power_of_two_pieces(plan.engine.param_depth, 2), _REQUANTIZE_BITS)
-    if plan.engine.tables:
-        files["tables"] = _lines(sections["tables"], _struct(fields.ENTRY).bits)
-    if store_loaded(plan.engine):
+    if engine.tables:
+        files["tables"] = _lines(words["tables"], _struct(fields.ENTRY).bits, STATES * engine.tables)
+    if plan.engine.store_loaded:
         data = plan.weights_bin
-        store = [int.from_bytes(data[at : at + _STORE_BYTES], "little") for at in range(0, len(data), _STORE_BYTES)]
+        store = [int.from_bytes(data[at : at + WORD_BYTES], "little") for at in range(0, len(data), WORD_BYTES)]
         files |= _split("store", store, plan.engine.store_pieces, STORE_WORD_BITS)
     return {f"{name}.mem": text for name, text in files.items()}
 
@@ -113,25 +106,15 @@ def emit(plan: Plan) -> Bundle:
     bundle.add(
         "vivado/build.tcl",
         block_design(
-            plan.board, plan.clock_mhz, streamed=plan.engine.streamed, rtl_top=TOP, rtl_files=(*names, *memories)
+            plan.board,
+            plan.clock_mhz,
+            streamed=plan.engine.streamed,
+            engine_id=plan.engine.id,
+            rtl_top=TOP,
+            rtl_files=(*names, *memories),
         ),
     )
     return bundle
-
-
-def _sections(plan: Plan) -> dict[str, list[int]]:
-    """Words of the program behind its header, by section."""
-    words = np.frombuffer(plan.program_bin, "<u8").tolist()
-    header = fields.HEADER.unpack(words)
-    sections, position = {}, fields.HEADER.words
-    for name, length in (
-        ("layers", fields.LAYER.words), ("buffers", fields.BUFFER.words), ("instructions", fields.INSTRUCTION.words),
-        ("params", fields.PARAM.words), ("tables", fields.ENTRY.words * STATES),
-    ):  # fmt: skip
-        end = position + length * header[name]
-        sections[name] = words[position:end]
-        position = end
-    return sections
 
 
 def _hex(words: Iterable[int], digits: int) -> str:
@@ -143,15 +126,16 @@ def _split(name: str, words: list[int], pieces: Iterable[int], bits: int) -> dic
     """One file for each power-of-two piece of a split memory, named by the piece's bit."""
     files, first = {}, 0
     for size in pieces:
-        files[f"{name}{size.bit_length() - 1:02}"] = _lines(words[first : first + size], bits)
+        files[f"{name}{size.bit_length() - 1:02}"] = _lines(words[first : first + size], bits, size)
         first += size
     return files
 
 
-def _lines(words: Iterable[int], bits: int) -> bytes:
-    """A $readmemh file; of a memory that holds nothing, one word of zeros."""
+def _lines(words: Iterable[int], bits: int, depth: int) -> bytes:
+    """A $readmemh file for a memory of ``depth`` words, zeros behind those given."""
     digits = -(-bits // 4)
-    return "".join(f"{word:0{digits}x}\n" for word in words or [0]).encode()
+    lines = [f"{word:0{digits}x}\n" for word in words]
+    return "".join(lines + ["0" * digits + "\n"] * (depth - len(lines))).encode()
 
 
 # --- the package of bit layouts ---

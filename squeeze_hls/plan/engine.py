@@ -61,6 +61,11 @@ class EngineConfig:
         return not self.store_pieces
 
     @property
+    def store_loaded(self) -> bool:
+        """Whether the weights are initial contents: not where they are streamed, and UltraRAM has none."""
+        return not (self.streamed or self.store_uram)
+
+    @property
     def macs(self) -> int:
         """Products a cycle."""
         return self.pix * self.cin * self.cout

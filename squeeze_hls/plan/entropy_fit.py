@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 
-from squeeze_hls.plan.entropy import EXTRA_MAX, STATE_BITS, STATES, WEIGHTS, Class, Table, make_table
+from squeeze_hls.plan.entropy import EXTRA_MAX, LANE_BITS, STATE_BITS, STATES, WEIGHTS, Class, Table, make_table
 
 LARGEST = WEIGHTS // 2  # magnitude of the one weight without a positive partner
 ITERATIONS = 20
@@ -17,17 +17,24 @@ def histogram(weights: np.ndarray) -> np.ndarray:
     return np.bincount(weights.reshape(-1).astype(np.int64) % WEIGHTS, minlength=WEIGHTS)
 
 
-def fit_tables(histograms: np.ndarray, limits: Sequence[int]) -> tuple[list[Table], list[int]]:
-    """A table for each limit, and for each histogram, (n, WEIGHTS), the number of its table.
+def fit_tables(
+    histograms: np.ndarray, count: int, careful: Collection[int] = (), limit: int = LANE_BITS
+) -> tuple[list[Table], list[int]]:
+    """Tables, and for each histogram, (n, WEIGHTS), the number of its table.
 
-    A weight takes at most ``limits[i]`` bits by table i.  Lloyd's iteration: fit each table to its members, then give
-    each histogram the table that codes it shortest; the best round is kept.
+    ``careful`` are histograms whose table, the last one, codes no weight with more than ``limit`` bits.  Lloyd's
+    iteration: fit each table to its members, then give each histogram the table that codes it shortest; the best round
+    is kept.
     """
-    members = _by_entropy(histograms, len(limits))
+    limits = [LANE_BITS] * (count - bool(careful)) + [limit] * bool(careful)
+    bound = np.isin(np.arange(len(histograms)), list(careful))
+    members = np.full(len(histograms), count - 1)
+    members[~bound] = _by_entropy(histograms[~bound], max(1, count - bool(careful)))
     best_bits, best = np.inf, None
     for _ in range(ITERATIONS):
         fitted = [_fit(histograms[members == i].sum(axis=0), limit) for i, limit in enumerate(limits)]
         bits = np.stack([_cost(histograms, lengths) for _, lengths in fitted])
+        bits[:-1, bound] = np.inf
         closest = bits.argmin(axis=0)
         total = float(bits.min(axis=0).sum())
         if total < best_bits:

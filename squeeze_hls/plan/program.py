@@ -9,12 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.plan import fields
 from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.entropy import STATES, Table
+from squeeze_hls.plan.entropy import EXTRA_MAX, STATE_BITS, STATES, Table
 from squeeze_hls.plan.fields import BUFFER, ENTRY, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM, Record
 
 Row = SimpleNamespace  # one record: its fields as attributes
+# Sections behind the header, which counts their records, or the tables of STATES entries.
+TABLES = {"layers": LAYER, "buffers": BUFFER, "instructions": INSTRUCTION, "params": PARAM, "tables": ENTRY}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,8 +49,8 @@ def tile_halves(layer: Row, group: int) -> tuple[str, ...]:
 
 def pack_program(program: Program) -> bytes:
     """Payload of a program packet: 64-bit little-endian words, the last one the CRC-32 of those before."""
-    words: list[int] = []
-    for record, rows in _sections(program):
+    words = HEADER.pack(vars(program.header))
+    for record, rows in ((LAYER, program.layers), (BUFFER, program.buffers), (INSTRUCTION, program.instructions)):
         for row in rows:
             words += record.pack(vars(row))
     bias = program.params[:, 0] & (1 << 24) - 1
@@ -63,13 +64,25 @@ def pack_program(program: Program) -> bytes:
     return payload + zlib.crc32(payload).to_bytes(8, "little")
 
 
-def _sections(program: Program) -> tuple[tuple[Record, tuple[Row, ...]], ...]:
-    return (
-        (HEADER, (program.header,)),
-        (LAYER, program.layers),
-        (BUFFER, program.buffers),
-        (INSTRUCTION, program.instructions),
-    )
+def sections(data: bytes) -> dict[str, list[int]]:
+    """The 64-bit words of a program packet's payload: ``header``, then each of TABLES.
+
+    Raises InputError where the tables that the header announces are longer than the payload.
+    """
+    words = np.frombuffer(data[:-8], "<u8").tolist()
+    header = HEADER.unpack(words)
+    cut, position = {"header": words[: HEADER.words]}, HEADER.words
+    for name, record in TABLES.items():
+        end = position + record.words * header[name] * (STATES if record is ENTRY else 1)
+        if end > len(words):
+            raise InputError("the program's tables are longer than the file; build it again")
+        cut[name] = words[position:end]
+        position = end
+    return cut
+
+
+def _rows(record: Record, words: list[int]) -> tuple[Row, ...]:
+    return tuple(Row(**record.unpack(words[at : at + record.words])) for at in range(0, len(words), record.words))
 
 
 def parse_program(data: bytes) -> Program:
@@ -78,42 +91,24 @@ def parse_program(data: bytes) -> Program:
         raise InputError(f"the program has {len(data)} bytes, which is not a whole program; build it again")
     if zlib.crc32(data[:-8]).to_bytes(8, "little") != data[-8:]:
         raise InputError("the program's checksum is wrong: the file was cut or altered; build it again")
-    words = np.frombuffer(data[:-8], "<u8").tolist()
-    header = Row(**HEADER.unpack(words))
+    header = Row(**HEADER.unpack(np.frombuffer(data, "<u8", HEADER.words).tolist()))
     if header.version != FORMAT_VERSION:
         raise InputError(f"the program has format version {header.version}, this release reads {FORMAT_VERSION}")
-    position = HEADER.words
-    tables = []
-    for record, count in (
-        (LAYER, header.layers),
-        (BUFFER, header.buffers),
-        (INSTRUCTION, header.instructions),
-        (PARAM, header.params),
-        (ENTRY, header.tables * STATES),
-    ):
-        end = position + record.words * count
-        if end > len(words):
-            raise InputError("the program's tables are longer than the file; build it again")
-        tables.append(
-            tuple(Row(**record.unpack(words[p : p + record.words])) for p in range(position, end, record.words))
-        )
-        position = end
-    params = np.array([[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in tables[3]], np.int64)
-    codes = tuple(_table(tables[4][first : first + STATES]) for first in range(0, len(tables[4]), STATES))
-    if any(layer.entropy and max(layer.table_a, layer.table_b) >= len(codes) for layer in tables[0]):
+    words = sections(data)
+    rows = {name: _rows(record, words[name]) for name, record in TABLES.items()}
+    params = [[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in rows.pop("params")]
+    entries = rows.pop("tables")
+    codes = tuple(_table(entries[first : first + STATES]) for first in range(0, len(entries), STATES))
+    if any(layer.entropy and max(layer.table_a, layer.table_b) >= len(codes) for layer in rows["layers"]):
         raise InputError("a layer is coded by a table that the program does not have; build it again")
-    return Program(
-        header=header,
-        layers=tables[0],
-        buffers=tables[1],
-        instructions=tables[2],
-        params=params.reshape(-1, 3),
-        tables=codes,
-    )
+    return Program(header=header, params=np.array(params, np.int64).reshape(-1, 3), tables=codes, **rows)
 
 
 def _table(rows: tuple[Row, ...]) -> Table:
-    return Table(**{f.name: np.array([getattr(row, f.name) for row in rows]) for f in ENTRY.fields})
+    columns = {f.name: np.array([getattr(row, f.name) for row in rows]) for f in ENTRY.fields}
+    if columns["bits"].max() > STATE_BITS or columns["extra"].max() > EXTRA_MAX:
+        raise InputError("a table of the entropy code is none that an encoder makes; build it again")
+    return Table(**columns)
 
 
 def _signed24(value: int) -> int:
@@ -146,14 +141,15 @@ def program_crc(data: bytes) -> int:
 
 
 __all__ = [
+    "TABLES",
     "Program",
     "Row",
     "check_capacity",
-    "fields",
     "half_depth",
     "identity24",
     "pack_program",
     "parse_program",
     "program_crc",
+    "sections",
     "tile_halves",
 ]

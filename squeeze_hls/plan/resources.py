@@ -89,7 +89,7 @@ def _ff(engine: EngineConfig) -> int:
         "operand_stage": 8 * pix * cin + 3,
         "activations": pix * (8 * cin + 2),
         "expander": 730 + 32 * engine.chunk,
-        "entropy_decoder": (100 + 60 * engine.chunk) if engine.tables else 0,
+        "entropy_decoder": 98 * engine.chunk if engine.tables else 0,
         "weights": 250 if engine.streamed else 78,
         "loader": 800 + 8 * cin,
         "receiver": 1280,
@@ -103,7 +103,7 @@ def _ff(engine: EngineConfig) -> int:
 
 def _entropy_lut(tables: int, lanes: int) -> int:
     """LUTs of the entropy code's decoder: in each lane the tables, 64 entries of 18 bits each, and the rest of it."""
-    return 200 + lanes * (_lut_ram(64 * tables, 18) + 100) if tables else 0
+    return 230 + lanes * (_lut_ram(64 * tables, 18) + 98 + 8 * lanes) if tables else 0
 
 
 def _lut_ram(depth: int, bits: int) -> int:

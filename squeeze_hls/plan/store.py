@@ -66,22 +66,24 @@ def build_store(layers: Sequence[Layer], engine: EngineConfig) -> Store:
 
 def _choose_tables(layers: Sequence[Layer], engine: EngineConfig) -> tuple[list[Table], list[tuple[int, ...]]]:
     """Tables of the entropy code, and of each layer those of its halves; no chunk comes out too long."""
-    histograms = np.stack([histogram(half.tiles) for layer in layers for half in layer.halves])
-    limits = [entropy.LANE_BITS] * engine.tables
+    halves = [half for layer in layers for half in layer.halves]
+    histograms = np.stack([histogram(half.tiles) for half in halves])
+    numbers = iter(range(len(halves)))
+    places = [[next(numbers) for _ in layer.halves] for layer in layers]
+    limit = min(entropy.LANE_BITS, entropy.CHUNK_BITS // engine.chunk)
+    careful: set[int] = set()  # halves of layers that had a chunk too long
     while True:
-        tables, chosen = fit_tables(histograms, limits)
-        each = iter(chosen)
-        choice = [tuple(next(each) for _ in layer.halves) for layer in layers]
-        safe = {i for i, limit in enumerate(limits) if limit * engine.chunk <= entropy.CHUNK_BITS}
+        tables, chosen = fit_tables(histograms, engine.tables, careful, limit)
+        choice = [tuple(chosen[half] for half in mine) for mine in places]
         long = {
-            table
-            for layer, code in zip(layers, choice, strict=True)
-            if not safe.issuperset(code) and _entropy_coded(layer, code, tables, engine.chunk) is None
-            for table in code
+            half
+            for layer, mine, code in zip(layers, places, choice, strict=True)
+            if not careful.issuperset(mine) and _entropy_coded(layer, code, tables, engine.chunk) is None
+            for half in mine
         }
-        if not long - safe:
+        if not long:
             return tables, choice
-        limits = [limit - (i in long - safe) for i, limit in enumerate(limits)]
+        careful |= long
 
 
 def _tagged(layer: Layer, chunk: int) -> bytes:
@@ -101,16 +103,16 @@ def _entropy_coded(layer: Layer, code: Sequence[int], tables: Sequence[Table], c
     ]
     index = np.repeat([table for _, table in parts], [len(chunks) for chunks, _ in parts])
     bits = entropy.encode(np.concatenate([chunks for chunks, _ in parts]), index, tables)
-    return None if bits is None else _words(bits)
+    return None if bits is None else whole_words(bits)
 
 
 def encode_tile(halves: Sequence[np.ndarray], chunk: int) -> bytes:
     """Encode the halves of one tile, each int8 (K words, COUT, CIN), to whole 72-bit words."""
     bits = np.concatenate([_encode_half(half.reshape(-1, chunk)) for half in halves])
-    return _words(bits)
+    return whole_words(bits)
 
 
-def _words(bits: np.ndarray) -> bytes:
+def whole_words(bits: np.ndarray) -> bytes:
     """Bits (u8 of 0 or 1) as whole words."""
     padded = np.zeros(-(-bits.size // STORE_WORD_BITS) * STORE_WORD_BITS, np.uint8)
     padded[: bits.size] = bits

@@ -12,6 +12,7 @@ import numpy as np
 
 from squeeze_hls.plan.addresses import blocks
 from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.plan.entropy import SETS
 from squeeze_hls.plan.program import Program, Row, half_depth, tile_halves
 
 PIPELINE = 32  # and CIN, the array's depth: from the last product of a set to its last word in memory, queues empty
@@ -32,6 +33,7 @@ ROW_LATENCY = 3  # gatherer.sv: from a complete window to row_stored, besides it
 RELEASE = 2  # sequencer.sv, expander.sv: from a tile's last step to `free`
 TILE_SEEN = 7  # funnel.sv, expander.sv: from a tile's last chunk to the first step that may use it
 ANEW = 4  # store_reader.sv, funnel.sv: the first tile of an instruction waits for its first words
+LOOKUP = 2  # entropy_decoder.sv: a half of an entropy-coded layer begins so much later
 COPY_END = 3  # expander.sv: from a tile's last record to the end of copy_busy
 STREAM_BEGINS = 10  # receiver.sv, weight_stream.sv: the first tag of a weight stream is read
 AHEAD = 2  # funnel.sv: words that it holds; a tile of the stream is cut with two more words in sight
@@ -175,6 +177,8 @@ class _Expander:
             self._streamed += depth * self._density[layer.weights]
             tag += int((self._streamed + AHEAD) // STREAM_PERIOD - words // STREAM_PERIOD)
         self._begin = begin
+        if layer.entropy:
+            tag += LOOKUP * len(halves) + (SETS if group == 0 else 0)
         last_chunk = tag + len(halves) - 1 + depth * engine.chunks_per_word
         last_record = begin + len(halves) * engine.cout
         self._free = max(last_chunk + 1, last_record + COPY_END)

@@ -67,6 +67,7 @@ def build_report(
         "resources": _resources(plan),
         "resources_hls": _resources(plan),
         "synthesis": None,
+        "implementation": None,
         **speed(_cycles(plan), plan.clock_mhz, simulated),
         "layers": [_layer(plan, index, layer) for index, layer in enumerate(plan.layers)],
         "memory": _memory(plan),

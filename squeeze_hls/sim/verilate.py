@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from squeeze_hls import tools
@@ -37,13 +37,14 @@ def compile_engine(
     extra: Mapping[str, str] | None = None,
     sources: Sequence[Path] | None = None,
     waves: str | None = None,
+    before: Callable[[], None] | None = None,
 ) -> Path:
     """The library of an engine; one of the same inputs is kept in ``build_dir``.
 
     ``extra`` are further parameters, as -G takes them: ``emit.rtl.loaded(plan, prefix)`` for an engine with
     initial contents.  ``sources`` replace hw/rtl by a netlist: then there are no parameters, and
     nothing inside can be observed.  ``waves`` is "vcd" or "fst" for a library that can
-    write a waveform, which is slower.
+    write a waveform, which is slower.  ``before`` is called where it must be compiled, which takes half a minute.
 
     Raises MissingToolError without Verilator, ToolFailedError where it fails.
     """
@@ -62,6 +63,8 @@ def compile_engine(
     library = build_dir / f"{name}.so"
     if library.exists():
         return library
+    if before is not None:
+        before()
     build_dir.mkdir(parents=True, exist_ok=True)
     # Make refuses folders with a space in their name, and two processes may compile the same: a temporary folder.
     with tempfile.TemporaryDirectory(prefix="squeeze-hls-") as folder:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from squeeze_hls import tools
+from squeeze_hls.emit.rtl import parameters, rtl_sources
 from squeeze_hls.errors import InputError, MissingToolError, ToolFailedError
 from squeeze_hls.paths import RTL_SOURCES
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.progress import Stage
-from squeeze_hls.sim.verilate import TOP, parameters, rtl_sources
+from squeeze_hls.sim.verilate import TOP
 from squeeze_hls.synth import job
 from squeeze_hls.synth.cells import Count, count
 from squeeze_hls.synth.levels import Path as LogicPath
@@ -61,10 +62,8 @@ def synthesize_engine(
     engine: EngineConfig, family: str, log: Path, *, stage: Stage | None = None, verilog: Path | None = None
 ) -> Synthesis:
     """Synthesize the whole engine, without initial contents: they change nothing that is counted."""
-    given = parameters(engine)
-    if engine.store_uram:
-        given["STORE_STYLE"] = '"ultra"'
-    return synthesize(TOP, given, family, log, uram=engine.store_uram, stage=stage, verilog=verilog)
+    uram = engine.store_uram
+    return synthesize(TOP, parameters(engine), family, log, uram=uram, stage=stage, verilog=verilog)
 
 
 def synthesize(

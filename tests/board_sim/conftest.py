@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from squeeze_hls import golden
+from squeeze_hls.driver.overlays import load_overlay
 from squeeze_hls.emit.registers import offset
 from squeeze_hls.plan import Plan
 from squeeze_hls.plan.packets import Packet, image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.sim import board as simulated
-from tests.board_sim.plans import small_plan
+from tests.board_sim.plans import notebook_loop, small_plan
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +26,9 @@ def device() -> Any:
     return simulated.register()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def loop() -> asyncio.AbstractEventLoop:
-    """The loop to which PYNQ ties its interrupts when it first meets them, as in Jupyter."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop
+    return notebook_loop()
 
 
 class Host:
@@ -41,7 +39,7 @@ class Host:
 
         self.pynq, self.device, self.plan = pynq, device, plan
         self.path = simulated.make(plan, folder)
-        self.overlay = pynq.Overlay(str(self.path))
+        self.overlay = load_overlay(str(self.path), device)
         self.dma, self.engine = self.overlay.dma, self.overlay.engine
 
     def register(self, name: str) -> int:

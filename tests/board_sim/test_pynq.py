@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from squeeze_hls import tools
+from squeeze_hls.driver import AcceleratorError
+from squeeze_hls.driver.overlays import load_overlay
+from squeeze_hls.emit.hwh import handoff
 from squeeze_hls.emit.registers import offset
 from squeeze_hls.plan.packets import image_packet
 from squeeze_hls.sim import board as simulated
+from squeeze_hls.sim.board import bitfile
+from squeeze_hls.sim.board.compiled import compiled
 from tests.board_sim.conftest import Host
 from tests.board_sim.plans import OTHER, small_plan
 
@@ -56,6 +64,33 @@ def test_overlay(host: Host) -> None:
     assert host.dma.buffer_max_size == 2**26 - 1
     assert host.pynq.Clocks.fclk0_mhz == 100.0
     assert host.pynq.Device.active_device is host.device
+
+
+@pytest.mark.parametrize("board", ["pynq-z2", "kv260"])
+def test_the_clock_is_that_of_the_design(device: Any, loop: Any, tmp_path: Path, board: str) -> None:
+    """PYNQ 4.0.0 cannot load an overlay of a Zynq-7000 by itself: it does not find the clock's frequency."""
+    import pynq
+
+    design = replace(bitfile._of_plan(small_plan(board=board)), clock_mhz=50.0)
+    path = tmp_path / "squeeze_engine.bit"
+    path.write_bytes(bitfile.pack(design))
+    path.with_suffix(".hwh").write_bytes(handoff(design.design))
+    if board == "kv260":
+        assert pynq.Overlay(str(path)).is_loaded()
+    elif pynq.__version__ == "4.0.0":
+        with pytest.raises(TypeError, match="NoneType"):
+            pynq.Overlay(str(path))
+    pynq.Clocks.fclk0_mhz = 200
+    load_overlay(str(path), device)
+    assert pynq.Clocks.fclk0_mhz == pytest.approx(50.0, abs=0.01)
+
+
+def test_a_handoff_file_without_a_frequency(device: Any, loop: Any, tmp_path: Path) -> None:
+    path = simulated.make(small_plan(), tmp_path)
+    text = path.with_suffix(".hwh").read_text()
+    path.with_suffix(".hwh").write_text(text.replace("PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ", "OTHER"))
+    with pytest.raises(AcceleratorError, match="no frequency of clock 0"):
+        load_overlay(str(path), device)
 
 
 def test_the_bitstream_has_its_initial_contents(host: Host) -> None:
@@ -214,6 +249,30 @@ def test_a_second_overlay_replaces_the_first(host: Host, tmp_path: Path) -> None
         host.overlay.dma  # noqa: B018
 
 
+def test_compiling_is_announced(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the first overlay with an engine, and not by the second; prepare does it beforehand."""
+    with compiled(host.plan.engine) as library:
+
+        def compiler(command: list[str], **_: Any) -> None:
+            folder, name = (command[command.index(option) + 1] for option in ("--Mdir", "-o"))
+            shutil.copy(library, Path(folder) / name)
+
+        monkeypatch.setattr(tools, "run", compiler)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+        load_overlay(str(host.path), host.device)
+        assert "compiling its engine, once" in capsys.readouterr().err
+        load_overlay(str(host.path), host.device)
+        simulated.prepare(host.path, before=pytest.fail)
+        assert capsys.readouterr().err == ""
+        told: list[str] = []
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+        for _ in range(2):
+            simulated.prepare(host.path, before=lambda: told.append("compiling"))
+        assert told == ["compiling"]
+
+
 def test_what_is_no_bitstream(host: Host, tmp_path: Path) -> None:
     from squeeze_hls.errors import InputError
 
@@ -250,8 +309,10 @@ def test_time(host: Host) -> None:
 
 
 @pytest.mark.parametrize("way", ["variable", "module"])
-def test_another_program_runs_on_it(host: Host, tmp_path: Path, way: str) -> None:
+def test_another_program_runs_on_it(tmp_path: Path, way: str) -> None:
     """A script that knows nothing of the package, started with it, in an interpreter of its own."""
+    plan = small_plan(board="kv260")  # whose clock PYNQ finds
+    path = simulated.make(plan, tmp_path / "kv260")
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, pynq\n"
@@ -262,7 +323,7 @@ def test_another_program_runs_on_it(host: Host, tmp_path: Path, way: str) -> Non
              "del sys.argv[0]; runpy.run_path(sys.argv[0])"]  # fmt: skip
     root = str(Path(simulated.__file__).parents[3])
     done = subprocess.run(
-        [sys.executable, *start, str(script), str(host.path)], capture_output=True, text=True, timeout=120, cwd=root,
+        [sys.executable, *start, str(script), str(path)], capture_output=True, text=True, timeout=120, cwd=root,
         env={**os.environ, "SQUEEZE_HLS_BOARD": "sim" if way == "variable" else ""}, check=False,
     )  # fmt: skip
-    assert done.stdout.split() == [hex(host.plan.engine.identity), "DMA"], done.stderr
+    assert done.stdout.split() == [hex(plan.engine.identity), "DMA"], done.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 
 from squeeze_hls import cli
+from tests.ssh_board import Board, set_up
+from tests.ssh_board import tree as tree  # for the tests
 
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"
 
@@ -41,6 +45,7 @@ class Result:
 
 
 Run = Callable[..., Result]
+Deploy = Callable[..., Result]
 
 
 @pytest.fixture
@@ -91,6 +96,70 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below ``folder``."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, quantized: Path, digits: Path) -> Path:
+    """A build of the small network, verified by the executor; a module of tests may have another."""
+    folder = tmp_path_factory.mktemp("build") / "digits"
+    image = digits / "test" / "1" / "1500.png"
+    arguments = [
+        "build",
+        quantized,
+        "--board",
+        "pynq-z2",
+        "--verify",
+        "executor",
+        "--out",
+        folder,
+        "--image",
+        image,
+        "-q",
+    ]
+    assert cli.run([str(a) for a in arguments]) == 0
+    return folder
+
+
+@pytest.fixture
+def mine(built: Path, here: Path) -> Path:
+    """A copy of the build that a test may spoil."""
+    shutil.copytree(built, here / "mine")
+    return here / "mine"
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    """The report of a build."""
+    return json.loads((folder / "report.json").read_text())
+
+
+def change_report(folder: Path, **values: Any) -> None:
+    """Give keys of a build's report other values."""
+    (folder / "report.json").write_text(json.dumps({**report_of(folder), **values}))
+
+
+def resign(folder: Path, path: str) -> None:
+    """Make the report agree with an altered file, as somebody hostile would."""
+    files = [
+        {**entry, "sha256": hashlib.sha256((folder / path).read_bytes()).hexdigest()}
+        if entry["path"] == path
+        else entry
+        for entry in report_of(folder)["files"]
+    ]
+    change_report(folder, files=files)
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """A board behind a faked ssh; no other program is on PATH."""
+    result = set_up(tmp_path)
+    monkeypatch.setenv("PATH", str(result.programs))
+    monkeypatch.setenv("FAKE_SSH", str(result.folder))
+    return result
+
+
+@pytest.fixture
+def deploy(run: Run, mine: Path, board: Board) -> Deploy:
+    """Runs ``squeeze-hls deploy`` on ``mine``."""
+
+    def call(*arguments: object, host: str = "pynq", to: str = "jupyter_notebooks/squeeze_hls") -> Result:
+        return run("deploy", mine, host, "--to", to, *arguments)
+
+    return call

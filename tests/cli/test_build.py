@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,58 +13,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from squeeze_hls import cli
 from squeeze_hls.deploy import read_model
-from tests.cli.conftest import Run, tree
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, quantized: Path, digits: Path) -> Path:
-    """A build of the small network, verified by the executor."""
-    folder = tmp_path_factory.mktemp("build") / "digits"
-    image = digits / "test" / "1" / "1500.png"
-    arguments = [
-        "build",
-        quantized,
-        "--board",
-        "pynq-z2",
-        "--verify",
-        "executor",
-        "--out",
-        folder,
-        "--image",
-        image,
-        "-q",
-    ]
-    assert cli.run([str(a) for a in arguments]) == 0
-    return folder
-
-
-@pytest.fixture
-def mine(built: Path, here: Path) -> Path:
-    """A copy of the build that a test may spoil."""
-    shutil.copytree(built, here / "mine")
-    return here / "mine"
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "report.json").read_text())
-
-
-def change_report(folder: Path, **values: Any) -> None:
-    (folder / "report.json").write_text(json.dumps({**report_of(folder), **values}))
-
-
-def resign(folder: Path, path: str) -> None:
-    """Make the report agree with an altered file, as somebody hostile would."""
-    files = [
-        {**entry, "sha256": hashlib.sha256((folder / path).read_bytes()).hexdigest()}
-        if entry["path"] == path
-        else entry
-        for entry in report_of(folder)["files"]
-    ]
-    change_report(folder, files=files)
-
+from tests.cli.conftest import Run, change_report, report_of, resign, tree
 
 # --- building ---
 

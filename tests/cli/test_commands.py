@@ -26,7 +26,7 @@ def test_version(run: Run) -> None:
 def test_help(run: Run) -> None:
     assert "build" in run("--help").out
     assert run().out == run("-h").out
-    for command in ("build", "run", "evaluate", "quantize", "unpack", "boards", "models", "doctor"):
+    for command in cli.cli.commands:
         result = run(command, "--help")
         assert result.code == 0 and f"squeeze-hls {command}" in result.out
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import numpy as np
 import pytest
 
 from squeeze_hls import cli, golden, tools
-from tests.cli.conftest import Run, tree
-from tests.cli.test_build import resign
+from tests.cli.conftest import Run, report_of, resign, tree
 
 pytestmark = pytest.mark.rtl
 PICTURE = "test/1/1500.png"
@@ -32,17 +30,6 @@ def built(tmp_path_factory: pytest.TempPathFactory, quantized: Path) -> Path:
     command = ["build", quantized, "--board", "pynq-z2", "--verify", "none", "--out", folder, "-q"]
     assert cli.run([str(word) for word in command]) == 0
     return folder
-
-
-@pytest.fixture
-def mine(built: Path, here: Path) -> Path:
-    """A copy of the build that a test may spoil."""
-    shutil.copytree(built, here / "mine")
-    return here / "mine"
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "report.json").read_text())
 
 
 def check_of(folder: Path) -> dict[str, str]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from squeeze_hls import golden
 from squeeze_hls.board import load_board
+from squeeze_hls.driver import Accelerator
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
+from tests.board_sim.plans import notebook_loop
 from tests.driver.fake_board import FakeBoard
 from tests.networks import random_network
+
+TIMEOUT = 0.05  # seconds of the double's clock
 
 
 def deployed(plan: Plan, name: str = "a network") -> bytes:
     """The plan's ``model.sqz``."""
-    from squeeze_hls.pipeline import _deploy_model
+    from squeeze_hls.emit.update import model_file
 
-    return _deploy_model(plan, name)
+    return model_file(plan, name)
 
 
 def expected(plan: Plan, images: np.ndarray) -> np.ndarray:
@@ -31,7 +38,6 @@ def random_images(plan: Plan, count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, *plan.network.input_shape), np.uint8)
 
 
-# Of these seeds the logits depend on the picture, which is not so of all.
 @pytest.fixture(scope="session")
 def plan() -> Plan:
     return make_plan(random_network(11), load_board("pynq-z2"))
@@ -56,6 +62,15 @@ def files(plan: Plan, folder: Path) -> Path:
 
 
 @pytest.fixture
+def bitfile(plan: Plan, tmp_path: Path) -> Path:
+    return files(plan, tmp_path)
+
+
+def open_accelerator(bitfile: Path, **more: Any) -> Accelerator:
+    return Accelerator(bitfile, timeout=TIMEOUT, **more)
+
+
+@pytest.fixture
 def board(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> FakeBoard:
     board = FakeBoard(plan.engine)
     board.install(monkeypatch)
@@ -67,3 +82,32 @@ def streamed_board(streamed_plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Fake
     board = FakeBoard(streamed_plan.engine, streamed_plan.weights_bin)
     board.install(monkeypatch)
     return board
+
+
+@pytest.fixture
+def loop() -> asyncio.AbstractEventLoop:
+    return notebook_loop()
+
+
+@pytest.fixture
+def device(loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """The simulated board without any fault; a test must leave it without buffers."""
+    from squeeze_hls.driver import exclusive
+    from squeeze_hls.sim import board
+
+    device = board.register()
+    device.faults.clear()
+    yield device
+    device.faults.clear()
+    left = device.memory.allocated
+    if left:  # this test fails, the next ones are not to
+        exclusive._in_use.clear()
+        device.memory.__init__()
+    device.close()
+    assert not left, "buffers were not freed"
+
+
+@pytest.fixture(params=[False, True], ids=["resident", "streamed"])
+def streamed(request: pytest.FixtureRequest) -> bool:
+    """Both kinds of engine."""
+    return request.param

@@ -281,6 +281,9 @@ class FakeInterrupt:
     def __init__(self, board: FakeBoard):
         self.board = board
 
+    def parent(self) -> None:
+        """It is read in every loop."""
+
     async def wait(self) -> None:
         import asyncio
 
@@ -355,7 +358,8 @@ class FakeBoard:
         self.next_address += buffer.nbytes + 64
         return buffer
 
-    def overlay(self, bitfile: str, device: Any = None) -> types.SimpleNamespace:
+    def overlay(self, bitfile: str, download: bool = True, device: Any = None) -> types.SimpleNamespace:
+        assert not download, "PYNQ 4.0.0 fails on a Zynq-7000 before its clocks are completed"
         self.loads += 1
         self.configure()
         for fault in [fault for fault in self.faults if fault.startswith("hang once")]:
@@ -369,13 +373,16 @@ class FakeBoard:
             self.dma_weights.recvchannel = None  # type: ignore[assignment]
         if "no dma" in self.faults:
             del parts["dma"]
-        return types.SimpleNamespace(ip_dict=dict.fromkeys(parts), device=self, **parts)
+        return types.SimpleNamespace(
+            ip_dict=dict.fromkeys(parts, {}), clock_dict={}, download=lambda: None, device=self, **parts
+        )
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let ``import pynq`` find this board."""
         module = types.ModuleType("pynq")
         module.Overlay = self.overlay  # type: ignore[attr-defined]
         module.allocate = self.allocate  # type: ignore[attr-defined]
+        module.Interrupt = lambda _: FakeInterrupt(self)  # type: ignore[attr-defined]
         module.Device = types.SimpleNamespace(active_device=self)  # type: ignore[attr-defined]
         module.interrupt = types.SimpleNamespace()  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "pynq", module)

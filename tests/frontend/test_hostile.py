@@ -18,7 +18,7 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import limits, load_graph
 from squeeze_hls.frontend.limits import MAX_MODEL_BYTES, MAX_NODES
 from tests.frontend.build import Builder, fire_model, load, relu, save, tail
-from tests.frontend.test_quantized import Qdq, Qonnx, network
+from tests.frontend.dialects import Qdq, Qonnx, network
 
 
 def refusal(path: Path) -> str:

@@ -46,7 +46,7 @@ def laplace(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> n
 
 
 def fit(chunks: np.ndarray) -> Table:
-    return fit_tables(histogram(chunks)[None], [CHUNK_BITS // 8])[0][0]
+    return fit_tables(histogram(chunks)[None], 1, {0}, CHUNK_BITS // 8)[0][0]
 
 
 def fitted(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:

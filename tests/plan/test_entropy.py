@@ -27,7 +27,7 @@ def laplace(rng: np.random.Generator, count: int, scale: float, lanes: int = 8) 
 
 
 def fit(chunks: np.ndarray, limit: int = LANE_BITS) -> Table:
-    return fit_tables(histogram(chunks)[None], [limit])[0][0]
+    return fit_tables(histogram(chunks)[None], 1, {0}, limit)[0][0]
 
 
 def coded(chunks: np.ndarray, table: Table) -> np.ndarray:
@@ -111,10 +111,10 @@ def test_a_weight_that_no_class_has_is_not_coded() -> None:
 def test_each_histogram_gets_the_table_that_suits_it() -> None:
     rng = np.random.default_rng(3)
     parts = [laplace(rng, 3000, scale) for scale in (8, 0.5, 7.5, 0.6, 8.5)]
-    tables, choice = fit_tables(np.stack([histogram(part) for part in parts]), [9, 9])
+    tables, choice = fit_tables(np.stack([histogram(part) for part in parts]), 2)
     assert choice[0] == choice[2] == choice[4] != choice[1] == choice[3]
     for part, code in zip(parts, choice, strict=True):
-        sizes = [encode(part, np.full(len(part), i), [t, t]) for i, t in enumerate(tables)]
+        sizes = [encode(part, np.full(len(part), i), tables) for i in range(2)]
         lengths = [np.inf if s is None else s.size for s in sizes]
         assert lengths[code] == min(lengths)
 
@@ -142,3 +142,11 @@ def test_classes_hold_each_weight_once() -> None:
     coded_weights = {int(w) for w in np.flatnonzero(encoder.class_of >= 0)}
     magnitudes = {0, 1, 2, 3, 4, 5, 28, 29, 30, 31, 32}
     assert coded_weights == {w for w in range(64) if min(w, 64 - w) in magnitudes}
+
+
+def test_careful_histograms_share_the_last_table() -> None:
+    rng = np.random.default_rng(6)
+    parts = [laplace(rng, 3000, scale) for scale in (8, 0.5, 7.5, 0.6, 8.5)]
+    tables, choice = fit_tables(np.stack([histogram(part) for part in parts]), 3, {0, 3}, 9)
+    assert choice[0] == choice[3] == 2 and choice[1] != 2
+    assert tables[2].length.max() <= 9

@@ -163,6 +163,14 @@ def test_a_layer_whose_table_is_missing_is_refused(plan: Plan) -> None:
         parse_program(pack_program(program))
 
 
+def test_a_table_that_no_encoder_makes_is_refused(plan: Plan) -> None:
+    for name, value in (("bits", 7), ("extra", 6)):
+        program = parse_program(plan.program_bin)
+        getattr(program.tables[0], name)[5] = value
+        with pytest.raises(InputError, match="none that an encoder makes"):
+            parse_program(pack_program(program))
+
+
 def test_a_coded_layer_that_is_cut_off_is_refused(plan: Plan) -> None:
     record = plan.program.layers[3]
     tiles = [{"a": plan.layers[3].a.tiles.shape[1:]}]

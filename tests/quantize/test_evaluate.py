@@ -7,17 +7,15 @@ import pytest
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.evaluate import compare, evaluate
-from squeeze_hls.pictures import PictureSet
 
 
 def test_evaluate_counts_top1_and_top5() -> None:
-    # the "picture" is its own logits; labels: best, third best, sixth best of six
+    # labels: best, third best, sixth best of six
     logits = np.array([5, 4, 3, 2, 1, 0])
-    chosen = PictureSet(["a", "b", "c"], lambda i: logits, np.array([0, 2, 5]))
-    result = evaluate(lambda x: x, chosen)
+    result = evaluate([logits] * 3, np.array([0, 2, 5]))
     assert (result.images, result.predictions.tolist()) == (3, [0, 0, 0])
     assert result.top1 == pytest.approx(100 / 3) and result.top5 == pytest.approx(200 / 3)
-    assert evaluate(lambda x: x, PictureSet(["a"], lambda i: logits)).top1 is None
+    assert evaluate([logits], None).top1 is None
 
 
 def test_compare_by_hand() -> None:

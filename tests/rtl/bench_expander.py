@@ -14,16 +14,19 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
-from squeeze_hls.plan import fields
+from squeeze_hls.plan import entropy, fields
+from squeeze_hls.plan.entropy import Class, Table, make_table
+from squeeze_hls.plan.entropy_fit import fit_tables
 from squeeze_hls.plan.program import Program, half_depth, pack_program, tile_halves
-from squeeze_hls.plan.store import WORD_BYTES, encode_tile
+from squeeze_hls.plan.store import WORD_BYTES, encode_tile, whole_words
 from tests.rtl.common import parameters
 
 PARAMETERS = parameters()
 CIN, COUT, TILE_WORDS = (PARAMETERS[name] for name in ("CIN", "COUT", "TILE_WORDS"))
+TABLES = PARAMETERS["TABLES"]
 STREAMED = PARAMETERS["STORE_WORDS"] == 0
 SEED = cocotb.RANDOM_SEED
-CASES = 8
+CASES = 30 if TABLES else 8
 CHUNK = min(8, CIN)
 PATIENCE = 20_000  # cycles without a tile that count as a hang
 
@@ -34,10 +37,46 @@ def blank(record: fields.Record, rng: random.Random | None = None, **values: int
     return SimpleNamespace(**(row | values))
 
 
+def random_tables(rng: np.random.Generator) -> list[Table]:
+    """Tables that code every weight, no chunk longer than a word; the first makes the longest items, or none."""
+    extreme = [make_table([Class(0), Class(1, 4), Class(9, 4), Class(16, 5), Class(32)], [50, 4, 4, 4, 2])]
+    scales = 10.0 ** rng.uniform(-0.5, 1, TABLES)
+    weights = np.array([w - 64 if w > 31 else w for w in range(64)])
+    counts = 1 + 1e5 * np.exp(-np.abs(weights) / scales[:, None])
+    limit = entropy.CHUNK_BITS // 8
+    fitted = [fit_tables(row[None], 1, {0}, limit)[0][0] for row in counts.astype(np.int64)]
+    return (extreme + fitted)[:TABLES]
+
+
+def random_tile(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights with few or many zeros; or Laplacian, of one value, or of the largest magnitudes."""
+    kind = rng.choice(["dense", "sparse", "sparse", "laplace", "one", "large"])
+    if kind == "laplace":
+        return np.clip(np.rint(rng.laplace(0, 10.0 ** rng.uniform(-0.5, 1), shape)), -32, 31).astype(np.int8)
+    if kind == "one":
+        return np.full(shape, rng.integers(-32, 32), np.int8)
+    if kind == "large":
+        return (rng.integers(16, 32, shape) * rng.choice([-1, 1], shape)).astype(np.int8)
+    density = 1.0 if kind == "dense" else rng.choice([0.0, 0.05, 0.4, 0.8, 0.95])
+    return np.where(rng.random(shape) < density, rng.integers(-32, 32, shape), 0).astype(np.int8)
+
+
+def encode_layer(groups: list[dict[str, np.ndarray]], layer: SimpleNamespace, tables: list[Table]) -> bytes:
+    """All tiles of an entropy-coded layer."""
+    parts = [
+        (tile.reshape(-1, CHUNK), getattr(layer, f"table_{half}")) for tiles in groups for half, tile in tiles.items()
+    ]
+    choice = np.repeat([table for _, table in parts], [len(chunks) for chunks, _ in parts])
+    bits = entropy.encode(np.concatenate([chunks for chunks, _ in parts]), choice, tables)
+    assert bits is not None
+    return whole_words(bits)
+
+
 def random_case(rng: random.Random) -> SimpleNamespace:
     """A program, its store words and the tiles of a frame: (halves, records, shifts, is first of its instruction)."""
     np_rng = np.random.default_rng(rng.randrange(1 << 32))
     layers, blobs, store, params = [], [], b"", []
+    tables = random_tables(np_rng) if TABLES else []
     for _ in range(rng.randint(1, 4)):
         kind = rng.choice(["pair", "single", "gather"])
         columns = 1 if kind == "gather" else rng.choice([1, 3])
@@ -61,6 +100,9 @@ def random_case(rng: random.Random) -> SimpleNamespace:
             params_a=len(params),
             params_b=len(params) + groups_a * COUT,
             residual=0,
+            entropy=int(TABLES > 0 and rng.random() < 0.7),
+            table_a=rng.randrange(TABLES or 8),
+            table_b=rng.randrange(TABLES or 8),
         )
         params += [
             (rng.randrange(-(1 << 23), 1 << 23), rng.randrange(1 << 16, 1 << 17), rng.randrange(16))
@@ -70,14 +112,10 @@ def random_case(rng: random.Random) -> SimpleNamespace:
         for group in range(max(groups_a, groups_b)):
             halves = {}
             for name in tile_halves(layer, group):
-                shape = (half_depth(layer, name), COUT, CIN)
-                density = rng.choice([0.0, 0.05, 0.4, 0.8, 0.95, 1.0])
-                halves[name] = np.where(np_rng.random(shape) < density, np_rng.integers(-32, 32, shape), 0).astype(
-                    np.int8
-                )
-            blob = encode_tile(list(halves.values()), CHUNK)
-            store += blob
-            tiles.append((halves, blob))
+                halves[name] = random_tile(np_rng, (half_depth(layer, name), COUT, CIN))
+            tiles.append((halves, encode_tile(list(halves.values()), CHUNK)))
+        coded = encode_layer([halves for halves, _ in tiles], layer, tables) if layer.entropy else None
+        store += b"".join(blob for _, blob in tiles) if coded is None else coded
         layers.append(layer)
         blobs.append(tiles)
     order = [rng.randrange(len(layers)) for _ in range(rng.randint(1, 6))]
@@ -86,11 +124,20 @@ def random_case(rng: random.Random) -> SimpleNamespace:
         blank(fields.INSTRUCTION, rng, layer=index, last=int(i == len(order) - 1)) for i, index in enumerate(order)
     )
     program = Program(
-        header=blank(fields.HEADER, rng, layers=len(layers), buffers=32, instructions=len(order), params=len(params)),
+        header=blank(
+            fields.HEADER,
+            rng,
+            layers=len(layers),
+            buffers=32,
+            instructions=len(order),
+            params=len(params),
+            tables=TABLES,
+        ),
         layers=tuple(layers),
         buffers=buffers,
         instructions=instructions,
         params=np.array(params, np.int64),
+        tables=tuple(tables),
     )
     frame = []
     for index in order:
@@ -100,7 +147,9 @@ def random_case(rng: random.Random) -> SimpleNamespace:
             for name in halves:
                 first = getattr(layer, f"params_{name}") + group * COUT
                 records[name] = (params[first : first + COUT], getattr(layer, f"shift_{name}"))
-            frame.append(SimpleNamespace(halves=halves, records=records, first=group == 0, blob=blob))
+            frame.append(
+                SimpleNamespace(halves=halves, records=records, first=group == 0, blob=blob, coded=layer.entropy)
+            )
     return SimpleNamespace(program=program, store=store, frame=frame)
 
 
@@ -131,8 +180,8 @@ class Bench:
         position = fields.HEADER.words
         header = case.program.header
         sections = zip(
-            (fields.LAYER, fields.BUFFER, fields.INSTRUCTION, fields.PARAM),
-            (header.layers, header.buffers, header.instructions, header.params),
+            (fields.LAYER, fields.BUFFER, fields.INSTRUCTION, fields.PARAM, fields.ENTRY),
+            (header.layers, header.buffers, header.instructions, header.params, header.tables * entropy.STATES),
             strict=True,
         )
         for section, (record, count) in enumerate(sections):
@@ -198,8 +247,8 @@ class Bench:
                 assert int(signal.value) == want, f"port 0, instruction {wanted}: {record.name}"
             await RisingEdge(dut.clk)
 
-    async def tiles(self, frames: list, slow: float, release: bool = True) -> list[tuple[int, int, int, bool]]:
-        """Watch `frames` come; per tile the cycles of its first and last chunk, its chunks, and `first`."""
+    async def tiles(self, frames: list, slow: float, release: bool = True) -> list[tuple]:
+        """Watch `frames` come; per tile the cycles of its first and last chunk, its chunks, and the tile."""
         dut, rng = self.dut, self.rng
         written: list[dict] = [{}, {}]
         times: list[list[int]] = [[], []]
@@ -224,7 +273,7 @@ class Bench:
                 self.check_tile(done, frames[done], written[done % 2])
                 await self.check_records(done, frames[done])
                 mine = times[done % 2]
-                figures.append((mine[0], mine[-1], len(mine), frames[done].first))
+                figures.append((mine[0], mine[-1], len(mine), frames[done]))
                 written[done % 2], times[done % 2] = {}, []
                 done, quiet = done + 1, 0
             if release and released < done and rng.random() >= slow:
@@ -313,17 +362,17 @@ async def random_programs(dut: object) -> None:
 async def throughput(dut: object) -> None:
     """A chunk a cycle, and the gap between tiles that the planner reckons with."""
     cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
-    gaps: dict[bool, set[int]] = {False: set(), True: set()}  # by whether a tile is the first of its instruction
+    gaps: dict[tuple, set[int]] = {}  # by whether a tile is entropy-coded, and the first of its instruction
     for case in range(max(2, CASES // 2)):
         rng = random.Random(SEED * 1000 + 500 + case)
         figures = await run(dut, rng, 3, 0.0, 0.0, False)
-        for first, last, chunks, _ in figures:
-            assert last - first + 1 - chunks in (0, 1), f"{chunks} chunks took {last - first + 1} cycles"
-        for (_, last, _, _), (first, _, chunks, new) in zip(figures[1:], figures[2:], strict=False):
+        for first, last, chunks, tile in figures:
+            between = (3 if tile.coded else 1) * (len(tile.halves) - 1)
+            assert last - first + 1 - chunks == between, f"{chunks} chunks took {last - first + 1} cycles"
+        for (_, last, _, _), (first, _, chunks, tile) in zip(figures[1:], figures[2:], strict=False):
             if chunks > 2 * COUT + 8:  # else the records, or the release, are what it waits for
-                gaps[new].add(first - last - 1)
-    assert gaps[False] <= {2}
-    assert STREAMED or not gaps[True] or min(gaps[True]) == 6
-    dut._log.info(
-        "cycles between tiles: within an instruction %s, at its start %s", *(sorted(gaps[k]) for k in (False, True))
-    )
+                gaps.setdefault((tile.coded, tile.first), set()).add(first - last - 1)
+    assert gaps.get((0, False), {2}) == {2} and gaps.get((1, False), {4}) == {4}
+    assert STREAMED or min(gaps.get((0, True), {6})) == 6
+    assert min(gaps.get((1, True), {13})) == 13
+    dut._log.info("cycles between tiles, by (coded, first of an instruction): %s", gaps)

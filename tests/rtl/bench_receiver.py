@@ -7,265 +7,17 @@ written and what counts as valid are compared with docs/program.md.
 from __future__ import annotations
 
 import random
-import zlib
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import cocotb
-import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from squeeze_hls.plan import fields
-from squeeze_hls.plan.program import Program, pack_program
-from tests.rtl.common import parameters
+from tests.rtl.receiver_packets import STORE_WORDS, Model, Packet
 
-PARAMETERS = parameters()
-CIN, STORE_WORDS = PARAMETERS["CIN"], PARAMETERS["STORE_WORDS"]
-ENGINE_ID = PARAMETERS["ENGINE_ID"]
-LIMITS = {name: PARAMETERS[f"{name.upper()}_DEPTH"] for name in ("layer", "buffer", "program", "param", "act")}
 SEED = cocotb.RANDOM_SEED
 PACKETS = 120
 PATIENCE = 4000  # cycles without any event that count as a hang
-
-
-@dataclass
-class Packet:
-    """Beats (64-bit word, TLAST) of one packet, and what must come of it."""
-
-    kind: str
-    beats: list[tuple[int, bool]]
-    code: int
-    begun: bool = False  # an image whose first beat reaches the loader
-    writes: list[tuple[int, ...]] | None = None  # of a program or of weights that succeed
-    apply: dict[str, object] = field(default_factory=dict)  # what is valid afterwards
-
-
-def beats(words: list[int]) -> list[tuple[int, bool]]:
-    return [(word, i == len(words) - 1) for i, word in enumerate(words)]
-
-
-def header(kind: int, identity: int, length: int, magic: int = fields.PACKET_MAGIC) -> int:
-    values = {"magic": magic, "type": kind, "identity": identity & 0xFFFFFF, "length": length}
-    return fields.PACKET.pack(values)[0]
-
-
-def to_words(data: bytes) -> list[int]:
-    return np.frombuffer(data + bytes(-len(data) % 8), "<u8").tolist()
-
-
-def row(record: fields.Record, rng: random.Random, **values: int) -> SimpleNamespace:
-    return SimpleNamespace(**({f.name: rng.randrange(1 << f.width) for f in record.fields} | values))
-
-
-class Model:
-    """What the engine holds, and packets for it."""
-
-    def __init__(self) -> None:
-        self.rng = random.Random(SEED)
-        self.program: SimpleNamespace | None = None  # header, crc, length of an image
-        self.store_crc: int | None = None
-        self.weights = b""  # those that the last program was made for
-
-    # --- packets; each method gives a good one, or a bad one with its code ---
-
-    def make_program(self, **overrides: int) -> tuple[Program, bytes]:
-        rng = self.rng
-        counts = {
-            "layers": rng.randint(1, LIMITS["layer"]),
-            "buffers": rng.randint(1, LIMITS["buffer"]),
-            "instructions": rng.randint(1, LIMITS["program"]),
-            "params": CIN * rng.randint(1, LIMITS["param"] // CIN),
-        }
-        residual = overrides.pop("residual", 0)
-        excess = overrides.pop("excess", 0)
-        counts |= {k: v for k, v in overrides.items() if k in counts}
-        buffers = []
-        for i in range(counts["buffers"]):
-            base = rng.randrange(LIMITS["act"])
-            buffers.append(row(fields.BUFFER, rng, base=base, depth=LIMITS["act"] - base + (excess if i == 0 else 0)))
-        head = {
-            "version": fields.FORMAT_VERSION,
-            "engine": ENGINE_ID,
-            "weights_crc": zlib.crc32(self.weights),
-            "store_words": min(len(self.weights) // 9, STORE_WORDS),
-            "height": rng.randint(1, 12),
-            "width": rng.randint(1, 12),
-            "kernel": rng.randint(1, 7),
-            "gather_words": 1,
-        }
-        if rng.random() < 0.05:
-            head |= {"height": rng.randint(1, 1 << 12), "width": 1}
-        program = Program(
-            header=row(fields.HEADER, rng, **(head | counts | overrides)),
-            layers=tuple(row(fields.LAYER, rng, residual=residual) for _ in range(counts["layers"])),
-            buffers=tuple(buffers),
-            instructions=tuple(row(fields.INSTRUCTION, rng) for _ in range(counts["instructions"])),
-            params=np.array(
-                [
-                    (rng.randrange(-(1 << 23), 1 << 23), rng.randrange(1 << 16, 1 << 17), rng.randrange(16))
-                    for _ in range(counts["params"])
-                ]
-            ),
-        )
-        return program, pack_program(program)
-
-    def program_packet(self, fault: str | None = None) -> Packet:
-        rng = self.rng
-        overrides = {
-            "version": {"version": 2},
-            "engine": {"engine": ENGINE_ID ^ 1 << rng.randrange(32)},
-            "residual": {"residual": 1},
-            "excess": {"excess": 1},
-            "layers": {"layers": LIMITS["layer"] + 1},
-            "buffers": {"buffers": LIMITS["buffer"] + 1},
-            "instructions": {"instructions": LIMITS["program"] + 1},
-            "params": {"params": LIMITS["param"] + CIN},
-            "kernel": {"kernel": 8},
-            "store_words": {"store_words": STORE_WORDS + 1},
-            "gather": {"gather_words": 99},
-        }
-        program, data = self.make_program(**overrides.get(fault or "", {}))
-        code = 0 if fault is None else 4 if fault == "engine" else 9
-        length = len(data) // 8
-        if fault == "crc":
-            position = rng.randrange(8 * fields.HEADER.words, len(data))
-            data = data[:position] + bytes([data[position] ^ 1 << rng.randrange(8)]) + data[position + 1 :]
-            code = 5
-        words = to_words(data)
-        if fault == "size":  # the packet has another length than its tables
-            words.insert(-1, 0)
-            words[-1] = zlib.crc32(np.array(words[:-1], "<u8").tobytes())
-            length, code = length + 1, 3
-        packet = Packet("program", beats([header(fields.PROGRAM, ENGINE_ID, length), *words]), code)
-        packet.apply = {"program": None}
-        if code == 0:
-            h = program.header
-            packet.apply["program"] = SimpleNamespace(
-                header=sum(w << 64 * k for k, w in enumerate(words[:6])),
-                crc=int.from_bytes(data[-8:-4], "little"),
-                image=-(-3 * h.height * h.width // 8),
-                weights_crc=h.weights_crc,
-            )
-            packet.writes, position = [], 6
-            for section, (record, count) in enumerate(
-                (
-                    (fields.LAYER, h.layers),
-                    (fields.BUFFER, h.buffers),
-                    (fields.INSTRUCTION, h.instructions),
-                    (fields.PARAM, h.params),
-                )
-            ):
-                for index in range(count):
-                    for word in range(record.words):
-                        packet.writes.append((section, index, word, words[position]))
-                        position += 1
-        return packet
-
-    def weights_packet(self, fault: str | None = None) -> Packet:
-        rng = self.rng
-        count = rng.randint(1, STORE_WORDS) if fault != "long" else STORE_WORDS + rng.randint(1, 20)
-        data = self.weights if fault is None and rng.random() < 0.6 and self.weights else rng.randbytes(9 * count)
-        if fault is None:
-            self.weights = data
-        words = to_words(data)
-        if len(data) % 8:
-            words[-1] |= rng.randrange(1 << 64) << 8 * (len(data) % 8) & (1 << 64) - 1  # padding of any value
-        if fault == "odd":
-            while len(words) % 9:
-                words.pop()
-            words = [*words[: 9 * ((STORE_WORDS - 8) // 8)], rng.randrange(1 << 64)]
-        crc = zlib.crc32(np.array(words, "<u8").tobytes())
-        if fault == "crc":
-            crc ^= 1 << rng.randrange(64)
-        code = {None: 0, "long": 3, "odd": 3, "crc": 6}[fault]
-        packet = Packet("weights", beats([header(fields.WEIGHTS, ENGINE_ID, len(words) + 1), *words, crc]), code)
-        packet.apply = {"store_crc": None if code else zlib.crc32(data)}
-        if code == 0:
-            packet.writes = [(i, int.from_bytes(data[9 * i : 9 * i + 9], "little")) for i in range(len(data) // 9)]
-        return packet
-
-    def image_packet(self) -> Packet:
-        rng, program = self.rng, self.program
-        count = program.image if program else rng.randint(1, 20)
-        identity = program.crc if program else 0
-        words = [rng.randrange(1 << 64) for _ in range(count)]
-        code = 7 if program is None else 8 if self.store_crc != program.weights_crc and STORE_WORDS else 0
-        packet = Packet("image", beats([header(fields.IMAGE, identity, count), *words]), code)
-        packet.begun = code == 0
-        return packet
-
-    def random_packet(self) -> Packet:
-        rng = self.rng
-        kind = rng.choices(["image", "program", "weights"], [5, 3, 3 if STORE_WORDS else 0])[0]
-        if kind == "image":
-            packet = self.image_packet()
-        elif kind == "program":
-            faults = [
-                "version",
-                "engine",
-                "residual",
-                "excess",
-                "layers",
-                "buffers",
-                "instructions",
-                "params",
-                "kernel",
-                "gather",
-                "crc",
-                "size",
-            ]
-            packet = self.program_packet(
-                rng.choice(faults + ["store_words"] * bool(STORE_WORDS)) if rng.random() < 0.5 else None
-            )
-        else:
-            packet = self.weights_packet(rng.choice(["long", "odd", "crc"]) if rng.random() < 0.4 else None)
-        return self.damaged(packet) if rng.random() < 0.35 else packet
-
-    def damaged(self, packet: Packet) -> Packet:
-        """A header or TLAST that is wrong, in an otherwise good packet."""
-        if packet.code not in (0, 7):
-            return packet
-        rng = self.rng
-        word, _ = packet.beats[0]
-        fault = rng.choice(["magic", "type", "zero", "length", "identity", "early", "late", "bare"])
-        no_program = packet.code == 7
-        header_fault = True
-        if fault == "magic":
-            word, code = word ^ 1 << rng.randrange(8), 1
-        elif fault == "type":
-            word, code = word & ~0xFF00 | rng.choice([0, 4, 255, *([2] if not STORE_WORDS else [])]) << 8, 2
-        elif fault == "zero":
-            word, code = word & (1 << 40) - 1, 7 if no_program else 3
-        elif fault == "identity":
-            word, code = word ^ 1 << rng.randrange(16, 40), 7 if no_program else 4
-        elif fault == "length" and packet.kind == "image":
-            word, code = word + (1 << 40), 7 if no_program else 3
-        elif fault == "bare":
-            packet.beats, code = packet.beats[:1], 7 if no_program else 10
-        else:
-            header_fault = False
-            code = packet.code
-            if not no_program and fault in ("early", "late"):
-                code = 10 if fault == "early" else 11
-                if fault == "early" and len(packet.beats) > 2:
-                    packet.beats = packet.beats[: rng.randint(2, len(packet.beats) - 1)]
-                else:
-                    code = 11
-                    packet.beats = [*packet.beats, *((rng.randrange(1 << 64), False) for _ in range(rng.randint(1, 5)))]
-        packet.beats = [(w, i == len(packet.beats) - 1) for i, (w, _) in enumerate(packet.beats)]
-        packet.beats[0] = (word, packet.beats[0][1])
-        if code != packet.code or header_fault:
-            packet.code, packet.writes = code, None
-            packet.begun = packet.begun and not header_fault
-            if header_fault:
-                packet.apply = {}
-            else:
-                packet.apply = dict.fromkeys(packet.apply)
-        return packet
-
-
-MODEL = Model()  # one for all tests: what is loaded survives a reset
+MODEL = Model(random.Random(SEED))  # one for all tests: what is loaded survives a reset
 
 
 class Bench:
@@ -340,8 +92,13 @@ class Bench:
             await self.cycle()
 
 
-def begin(dut: object) -> None:
+async def begin(dut: object, salt: int) -> tuple[Bench, Model]:
+    """The receiver after a reset; random numbers of this test's own."""
     cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    MODEL.rng = random.Random(SEED + salt)
+    bench = Bench(dut, MODEL.rng)
+    await bench.reset()
+    return bench, MODEL
 
 
 async def play(bench: Bench, model: Model, packet: Packet, what: str) -> None:
@@ -393,11 +150,8 @@ async def play(bench: Bench, model: Model, packet: Packet, what: str) -> None:
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 async def packets(dut: object) -> None:
     """Random packets, two in five of them malformed; a reset between some of them."""
-    begin(dut)
-    rng = random.Random(SEED)
-    bench, model = Bench(dut, rng), MODEL
-    model.rng = rng
-    await bench.reset()
+    bench, model = await begin(dut, 0)
+    rng = bench.rng
     seen: dict[int, int] = {}
     for number in range(PACKETS):
         packet = model.random_packet()
@@ -417,11 +171,8 @@ async def prepare(bench: Bench, model: Model) -> None:
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 async def images_taken_ahead(dut: object) -> None:
     """While a frame runs, the next image's beats pass, frame_begin waits; a failure is reported at its start."""
-    begin(dut)
-    rng = random.Random(SEED + 1)
-    bench, model = Bench(dut, rng), MODEL
-    model.rng = rng
-    await bench.reset()
+    bench, model = await begin(dut, 1)
+    rng = bench.rng
     await prepare(bench, model)
     for case in range(25):
         fault = rng.choice(["none", "early", "late", "identity", "program", "drop", "drop late"])
@@ -482,11 +233,8 @@ async def images_taken_ahead(dut: object) -> None:
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 async def resets(dut: object) -> None:
     """A reset in the middle of any packet: its rest is discarded without a start, and the next packet is right."""
-    begin(dut)
-    rng = random.Random(SEED + 2)
-    bench, model = Bench(dut, rng), MODEL
-    model.rng = rng
-    await bench.reset()
+    bench, model = await begin(dut, 2)
+    rng = bench.rng
     await prepare(bench, model)
     for case in range(30):
         packet = rng.choice(

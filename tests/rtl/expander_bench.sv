@@ -8,6 +8,7 @@ module expander_bench
     parameter int COUT = 16,
     parameter int TILE_WORDS = 80,
     parameter int STORE_WORDS = 6144,
+    parameter int TABLES = 0,
     parameter int PARAM_DEPTH = 1024,
     parameter int PROGRAM_DEPTH = 16,
     localparam int CHUNK = CIN < 8 ? CIN : 8,
@@ -20,7 +21,7 @@ module expander_bench
     input wire logic restart,
     input wire logic [31:0] stream_words,
     input wire logic pw_valid,
-    input wire logic [1:0] pw_section,
+    input wire logic [2:0] pw_section,
     input wire logic [15:0] pw_index,
     input wire logic [2:0] pw_word,
     input wire logic [63:0] pw_data,
@@ -103,9 +104,10 @@ module expander_bench
       .CIN(CIN),
       .COUT(COUT),
       .TILE_WORDS(TILE_WORDS),
-      .STORE_WORDS(STORE_WORDS)
+      .STORE_WORDS(STORE_WORDS),
+      .TABLES(TABLES)
   ) dut (
-      .clk, .rst, .start, .restart, .stream_words,
+      .clk, .rst, .start, .restart, .stream_words, .pw_valid, .pw_section, .pw_index, .pw_data,
       .fetch_req(f_req), .fetch_index(f_index), .fetch_done(f_done[1]), .fetch_instruction(instruction), .fetch_layer(layer),
       .store_raddr, .store_rdata, .ws_data, .ws_valid, .ws_ready, .param_raddr, .param_rdata,
       .tw_valid, .tw_buffer, .tw_word(write_word), .tw_output(write_output), .tw_half, .tw_data,

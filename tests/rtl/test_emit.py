@@ -14,11 +14,11 @@ from squeeze_hls.compare import assert_same
 from squeeze_hls.emit import rtl
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.plan.entropy import STATES
 from squeeze_hls.plan.packets import image_packet, parse_logits, program_packet, weights_packet
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import INTERRUPT, RtlEngine
 from squeeze_hls.sim.verilate import compile_engine
-from tests.hls.test_emit import VIVADO_OPTIONS, check_options, run_tcl
 from tests.networks import random_network
 from tests.rtl.runner import BUILDS, require
 
@@ -27,7 +27,7 @@ def small_plan(seed: int, *, streamed: bool = False) -> Plan:
     """A random network on a small engine whose memories have several pieces."""
     engine = EngineConfig(
         pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=() if streamed else (8192, 2048, 512), param_depth=1536,
-        program_depth=512, carry_words=4096,
+        program_depth=512, carry_words=4096, tables=0 if streamed else 2,
     )  # fmt: skip
     return make_plan(random_network(seed, small=True), load_board("zcu104"), PlanOptions(engine=engine))
 
@@ -90,18 +90,20 @@ def test_computes_from_initial_contents(tmp_path: Path) -> None:
 
 
 def test_contents_fit_their_memories() -> None:
-    """Every file has at least one line, no more than its memory has words, and no wider ones."""
+    """Every file has a line for each word of its memory, and no wider ones."""
     plan = small_plan(3)
     depths = {"instructions": (2 * plan.engine.program_depth, 64), "buffers": (plan.engine.buffer_depth, 34)}
+    depths["tables"] = (2 * STATES, 18)
     depths |= {f"layer{k}": (plan.engine.layer_depth, 64) for k in range(6)}
     files = rtl.contents(plan)
+    assert files["tables.mem"].count(b"\n") == len(plan.program.tables) * STATES > 0
     assert {f"store{bit}.mem" for bit in ("13", "11", "09")} <= set(files)
     assert {f"params{bit}.mem" for bit in ("10", "09")} <= set(files)
     for name, text in files.items():
         stem = name.removesuffix(".mem")
         depth, bits = depths.get(stem) or (1 << int(stem[-2:]), 72 if stem.startswith("store") else 44)
         words = [int(line, 16) for line in text.decode().splitlines()]
-        assert 1 <= len(words) <= depth, name
+        assert len(words) == depth, name
         assert max(words) < 1 << bits, name
 
 
@@ -110,26 +112,3 @@ def test_no_store_contents_in_ultraram() -> None:
     assert plan.engine.store_uram
     assert not any(name.startswith("store") for name in rtl.contents(plan))
     assert rtl.loaded(plan, "x")["STORE_LOADED"] == "1'b0"
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-def test_vivado_script(tmp_path: Path, streamed: bool) -> None:
-    write(rtl.emit(small_plan(1, streamed=streamed)), tmp_path)
-    folder = tmp_path / "vivado"
-    for made in (
-        "project/squeeze_engine.runs/impl_1/system_wrapper.bit",
-        "project/squeeze_engine.gen/sources_1/bd/system/hw_handoff/system.hwh",
-    ):
-        (folder / made).parent.mkdir(parents=True)
-        (folder / made).write_text(made)
-    calls = run_tcl(folder / "build.tcl")
-    check_options(calls, VIVADO_OPTIONS)
-    added = [Path(call[-1]).resolve() for call in calls if call[0] == "add_files"]
-    there = {*(tmp_path / "src").iterdir(), *(tmp_path / "contents").iterdir()}
-    assert set(added) == {path.resolve() for path in there}
-    assert len(added) == len(there)
-    assert ["create_bd_cell", "-type", "module", "-reference", rtl.TOP, "engine"] in calls
-    weights = {"engine/s_axis_weights"} if streamed else set()
-    wired = {call[2] for call in calls if call[0] in ("connect_bd_net", "connect_bd_intf_net")}
-    assert {"engine/s_axis_in", "engine/ap_clk", "engine/ap_rst_n", *weights} <= wired
-    assert ("engine/s_axis_weights" in wired) == streamed

@@ -33,7 +33,7 @@ def subjects(shape: str, streamed: bool) -> tuple[Subject, Subject]:
     (pix, cin, cout), *seeds = SHAPES[shape]
     engine = EngineConfig(
         pix=pix, cin=cin, cout=cout, act_pieces=(512,), store_pieces=() if streamed else (16384,),
-        program_depth=512, carry_words=4096,
+        program_depth=512, carry_words=4096, tables=0 if streamed else cin // 2,
     )  # fmt: skip
     first, second = (Subject(engine, random_network(seed)) for seed in seeds)
     return first, second

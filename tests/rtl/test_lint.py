@@ -13,6 +13,8 @@ from tests.rtl.runner import require
 
 SHAPES = {
     "resident": EngineConfig(pix=3, cin=8, cout=16, act_pieces=(4096, 1024), store_pieces=(32768, 16384, 2048)),
+    "coded": EngineConfig(pix=3, cin=8, cout=16, act_pieces=(4096,), store_pieces=(32768, 16384), tables=4),
+    "coded, narrow": EngineConfig(pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=(512,), tables=1),
     "streamed": EngineConfig(pix=3, cin=8, cout=16, act_pieces=(4096, 1024)),
     "ultraram": EngineConfig(pix=4, cin=16, cout=16, act_pieces=(8192,), store_pieces=(65536,), store_uram=True),
     "one pixel": EngineConfig(pix=1, cin=4, cout=4, act_pieces=(512,), store_pieces=(512,), carry_words=256),

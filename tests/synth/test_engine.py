@@ -17,10 +17,12 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("pyosys") is None, reas
 
 SMALL = EngineConfig(
     pix=1, cin=4, cout=4, act_pieces=(2048, 1024), store_pieces=(1024, 512), tile_words=16, param_depth=512,
-    program_depth=64, carry_words=64,
+    program_depth=64, carry_words=64, tables=1,
 )  # fmt: skip
 # The engine that Deep Compression v1.0 is planned for on a PYNQ-Z2, and that board's for streamed weights.
-RESIDENT = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(4096, 1024), store_pieces=power_of_two_pieces(50_693, 512))
+RESIDENT = EngineConfig(
+    pix=3, cin=8, cout=16, act_pieces=(4096, 1024, 512), store_pieces=power_of_two_pieces(45_033, 512), tables=4
+)
 STREAMED = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(8192, 4096))
 ULTRASCALE = EngineConfig(pix=4, cin=16, cout=16, act_pieces=(4096,), store_pieces=(65536,), store_uram=True)
 
@@ -78,7 +80,7 @@ def test_large_engines(engine: EngineConfig, tmp_path: Path, full: bool) -> None
 
 
 def test_the_resident_engine_is_the_planned_one() -> None:
-    assert resources(RESIDENT).bram36 == 136 == load_board("pynq-z2").available_bram36
+    assert resources(RESIDENT).bram36 == 127 < load_board("pynq-z2").available_bram36
 
 
 # --- parts ---

@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_what_verilator_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         pytest.skip("Verilator or a C++ compiler is missing")
     program, environment = tools.require_verilator()
     assert program.is_file() and environment["PATH"].split(":")[0] == str(program.parent)
-    assert "CFG_CXXFLAGS_PCH_I=-include" in environment["MAKEFLAGS"]
+    assert "VM_PARALLEL_BUILDS=0" in environment["MAKEFLAGS"]
     found = tools.find_program
     for missing in ("make", "perl"):
         monkeypatch.setattr(tools, "find_program", lambda name, gone=missing: None if name == gone else found(name))
@@ -118,3 +119,43 @@ def test_what_verilator_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tools, "find_verilator", lambda: None)
     with pytest.raises(MissingToolError, match=r"squeeze-hls\[sim\]"):
         tools.require_verilator()
+
+
+# --- conversations ---
+
+
+def test_a_conversation(tmp_path: Path) -> None:
+    log, heard = tmp_path / "a.log", []
+
+    def talk(out: IO[bytes], back: IO[bytes]) -> None:
+        out.write(b"hello\n")
+        out.flush()
+        heard.append(back.readline())
+
+    code = "import sys; print(input().upper(), flush=True); print('aside', file=sys.stderr); sys.exit(7)"
+    assert tools.converse(python(code), talk, log=log) == 7
+    assert heard == [b"HELLO\n"] and log.read_text().splitlines()[1:] == ["aside"]
+
+
+def test_a_conversation_that_the_other_ends(tmp_path: Path) -> None:
+    def talk(out: IO[bytes], back: IO[bytes]) -> None:
+        assert back.read() == b""  # it has ended by now
+        while True:
+            out.write(bytes(100_000))
+
+    assert tools.converse(python("raise SystemExit(3)"), talk, log=tmp_path / "a.log") == 3
+
+
+def test_an_error_in_a_conversation_ends_the_program(tmp_path: Path) -> None:
+    def talk(out: IO[bytes], back: IO[bytes]) -> None:
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        tools.converse(python("import time; time.sleep(60)"), talk, log=tmp_path / "a.log")
+    assert time.monotonic() - started < 30
+
+
+def test_a_conversation_with_nobody(tmp_path: Path) -> None:
+    with pytest.raises(MissingToolError, match="no-such-program"):
+        tools.converse(["no-such-program"], lambda out, back: None, log=tmp_path / "a.log")

@@ -1,4 +1,4 @@
-"""``python -m squeeze_hls.sim.board SCRIPT [ARGUMENT ...]``: run a script with the simulated board as PYNQ's device."""
+"""``python -m squeeze_hls.sim.board SCRIPT|-m MODULE [ARGUMENT ...]``: run it on the simulated board."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from squeeze_hls.sim.board import register
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or sys.argv[1:] == ["-m"]:
         raise SystemExit(__doc__)
     del sys.argv[0]
     register()
-    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    if sys.argv[0] == "-m":
+        del sys.argv[0]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

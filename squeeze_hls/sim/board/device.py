@@ -12,6 +12,7 @@ import atexit
 import math
 import socket
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -27,12 +28,11 @@ from pynqmetadata.frontends import Metadata
 
 from squeeze_hls.sim.board import bitfile
 from squeeze_hls.sim.board.clocks import ClockRegisters
+from squeeze_hls.sim.board.compiled import compiled
 from squeeze_hls.sim.board.dma import BoardError
 from squeeze_hls.sim.board.faults import Faults
 from squeeze_hls.sim.board.machine import Machine
 from squeeze_hls.sim.board.memory import BYTES, CACHE_LINE, Memory
-from squeeze_hls.sim.cache import compiled_folder
-from squeeze_hls.sim.verilate import compile_engine
 
 _WORD = struct.Struct("<I")
 _get_uio_irq = pynq.interrupt.get_uio_irq
@@ -90,11 +90,6 @@ class SimulatedBoard(Device):
         path = Path(bitfile_name)
         self.arch = "armv7l" if bitfile.read(path).family == "zynq-7000" else "aarch64"
         parser = RuntimeMetadataParser(Metadata(input=str(path.with_suffix(".hwh"))))
-        # PYNQ 4.0 looks for the achieved frequency by the name that it has on UltraScale+ alone.
-        parameters = parser.ip_dict[parser.ps_name]["parameters"]
-        for number, clock in parser.clock_dict.items():
-            if clock.get("frequency") is None and f"PCW_ACT_FPGA{number}_PERIPHERAL_FREQMHZ" in parameters:
-                clock["frequency"] = float(parameters[f"PCW_ACT_FPGA{number}_PERIPHERAL_FREQMHZ"])
         # What XRT adds on a board.
         parser.mem_dict["PSDDR"] = {
             "raw_type": 2, "used": 1, "base_address": 0, "size": BYTES, "tag": "PSDDR", "idx": 0, "streaming": False,
@@ -103,10 +98,9 @@ class SimulatedBoard(Device):
         return parser
 
     def download(self, bitstream: Any, parser: Any = None) -> None:
-        """Configure the board; the engine is compiled where that has not happened before."""
+        """Configure the board; the engine is compiled, with a message, where that has not happened before."""
         contents = bitfile.read(Path(bitstream.bitfile_name))
-        with compiled_folder("rtl") as folder:
-            library = compile_engine(contents.engine, folder)
+        with compiled(contents.engine, before=_announce) as library:
             machine = Machine(contents, library, self.clocks, self.memory, self.faults)
         self.close()
         self.machine = machine
@@ -204,6 +198,11 @@ class _Uio:
                 time.sleep(0.01)  # until the board is configured again
             count += 1
             self._socket.send(_WORD.pack(count))
+
+
+def _announce() -> None:
+    """For whoever waits at a cell or a script; ``squeeze_hls.sim.board.prepare`` compiles beforehand."""
+    print("simulated board: compiling its engine, once; this takes about half a minute", file=sys.stderr, flush=True)
 
 
 def _uio_of(irq: int) -> Any:

@@ -5,6 +5,8 @@ A channel is one of two halves of a DMA; the machine calls ``move`` as the engin
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from squeeze_hls.emit.design import LENGTH_BITS
@@ -29,7 +31,7 @@ class BoardError(RuntimeError):
     """Software did what a board answers with undefined behaviour, or with a bus error that ends the program."""
 
 
-class Channel:
+class Channel(ABC):
     """What both directions have in common.  ``name`` is its DMA's and its own: ``dma/MM2S``."""
 
     def __init__(self, name: str, stream: int, pin: str, engine: RtlEngine, memory: Memory, faults: Faults) -> None:
@@ -112,9 +114,9 @@ class Channel:
         self._control &= ~RUN
         self._status |= ERRORS[kind] | ERROR
 
+    @abstractmethod
     def move(self) -> None:
         """Bring memory and stream up to date with the engine's clock."""
-        raise NotImplementedError
 
 
 class Sender(Channel):

@@ -62,7 +62,7 @@ class Machine:
         engine = self._engine
         engine.reset()
         packets = [program_packet(bitfile.program, bitfile.engine)]
-        if not (bitfile.engine.streamed or bitfile.engine.store_uram):  # UltraRAM has no initial contents
+        if bitfile.engine.store_loaded:
             packets.append(weights_packet(bitfile.weights, bitfile.engine))
         engine.write("gie", 1)
         engine.write("ier", 1)
