@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +34,9 @@ class Comparison:
     reference_top1: float
     difference: float  # top1 - reference_top1, percentage points
     difference_interval: tuple[float, float]  # 95 %, paired
+    lost: int  # pictures that only the reference gets right
+    won: int  # pictures that only the model gets right
+    p_value: float  # McNemar's exact test: so uneven a split, or worse, of those if both models were equally good
 
 
 def evaluate(logits: Iterable[np.ndarray], labels: np.ndarray | None) -> Result:
@@ -58,19 +62,35 @@ def compare(predictions: np.ndarray, reference: np.ndarray, labels: np.ndarray) 
     count = len(labels)
     if not len(predictions) == len(reference) == count or not count:
         raise InputError(f"{len(predictions)} and {len(reference)} predictions for {count} labels cannot be compared")
-    same = float((predictions == reference).mean())
+    same, interval = agreement(predictions, reference)
     gain = (predictions == labels).astype(float) - (reference == labels)
     spread = NORMAL_95 * float(gain.std(ddof=1) if count > 1 else 1.0) / count**0.5
     middle = float(gain.mean())
     return Comparison(
         images=count,
-        unchanged=100 * same,
-        unchanged_interval=_wilson(same, count),
+        unchanged=same,
+        unchanged_interval=interval,
         top1=100 * float((predictions == labels).mean()),
         reference_top1=100 * float((reference == labels).mean()),
         difference=100 * middle,
         difference_interval=(100 * (middle - spread), 100 * (middle + spread)),
+        lost=int((gain < 0).sum()),
+        won=int((gain > 0).sum()),
+        p_value=mcnemar(int((gain < 0).sum()), int((gain > 0).sum())),
     )
+
+
+def agreement(predictions: np.ndarray, reference: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Percent of int (N,) predictions that are alike, and Wilson's 95 % interval of it."""
+    same = float((predictions == reference).mean())
+    return 100 * same, _wilson(same, len(reference))
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """Two-sided p-value of McNemar's exact test (1947): of ``lost + won`` fair coins so many or more fall alike."""
+    count = lost + won
+    tail = sum(math.comb(count, k) for k in range(min(lost, won) + 1))
+    return min(1.0, 2 * tail / 2**count)
 
 
 def _wilson(share: float, count: int) -> tuple[float, float]:

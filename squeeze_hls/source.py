@@ -37,7 +37,7 @@ class Loaded:
 
 def load(source: Source, listener: Listener) -> Loaded:
     """Read a model and, where it is a float one, quantize it."""
-    calibration = _calibration_set(source.calibration, listener)
+    calibration = calibration_set(source.calibration, listener)
     with listener.stage("load") as stage:
         graph, sha256 = read(source, listener)
         height, width, _ = graph.input_shape
@@ -75,13 +75,14 @@ def to_network(graph: Graph, calibration: PictureSet | None, listener: Listener)
     return network, True
 
 
-def _calibration_set(path: Path | None, listener: Listener) -> PictureSet | None:
+def calibration_set(path: Path | None, listener: Listener, most: int = MAX_CALIBRATION) -> PictureSet | None:
+    """The pictures to calibrate on, at most so many; None without a path."""
     from squeeze_hls.pictures import load as load_pictures
 
     if path is None:
         return None
     chosen = load_pictures(path)
-    if len(chosen) > MAX_CALIBRATION:
-        listener.note(f"{len(chosen)} calibration pictures: the first {MAX_CALIBRATION} are used")
-        chosen = chosen[:MAX_CALIBRATION]
+    if len(chosen) > most:
+        listener.note(f"{len(chosen)} calibration pictures: the first {most} are used")
+        chosen = chosen[:most]
     return chosen

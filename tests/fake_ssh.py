@@ -47,7 +47,11 @@ if how.startswith("{"):  # a board that answers so, whatever it is sent
     print("squeeze-hls receives 1", '{"wanted": []}', how, sep="\n", flush=True)
     sys.exit(0)
 remote = subprocess.Popen(
-    ["sh", "-c", command], cwd=board / HOME, env={**os.environ, "HOME": str(board / HOME)}, stdin=subprocess.PIPE
+    ["sh", "-c", command],
+    cwd=board / HOME,
+    env={**os.environ, "HOME": str(board / HOME)},
+    stdin=subprocess.PIPE,
+    start_new_session=True,  # a board is another machine: no Ctrl-C here reaches it
 )
 
 

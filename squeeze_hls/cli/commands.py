@@ -6,6 +6,8 @@ import click
 
 from squeeze_hls.cli.bitstream import bitstream
 from squeeze_hls.cli.build import build
+from squeeze_hls.cli.compare import compare
+from squeeze_hls.cli.compress import compress
 from squeeze_hls.cli.convert import quantize, unpack
 from squeeze_hls.cli.deploy import deploy
 from squeeze_hls.cli.infer import evaluate, run
@@ -28,6 +30,8 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-BUILD_COMMANDS = (build, run, evaluate, simulate, synth, bitstream, notebook, deploy)
-for command in (*BUILD_COMMANDS, quantize, unpack, boards, models, doctor):
+RUNS = (build, run, evaluate, compare, simulate, synth, bitstream, notebook, deploy)
+CONVERTS = (quantize, compress, unpack)
+INFORMS = (boards, models, doctor)
+for command in (*RUNS, *CONVERTS, *INFORMS):
     cli.add_command(command)

@@ -9,6 +9,7 @@ import click
 from squeeze_hls.cli.options import (
     Existing,
     calibration_option,
+    format_option,
     global_options,
     json_option,
     labels_option,
@@ -21,14 +22,7 @@ from squeeze_hls.cli.terminal import Terminal
 @click.command()
 @click.argument("model", metavar="FLOAT")
 @click.option("-o", "--output", metavar="Q.onnx", type=Existing, required=True, help="File to write.")
-@click.option(
-    "--format",
-    "dialect",
-    type=click.Choice(["qonnx", "qdq"]),
-    default="qdq",
-    show_default=True,
-    help="QDQ runs in ONNX Runtime; QONNX in the qonnx package.",
-)
+@format_option
 @preprocess_option
 @labels_option
 @calibration_option

@@ -63,6 +63,14 @@ calibration_option = click.option(
     type=Existing,
     help="Pictures for quantizing a float model (default: a small built-in set).",
 )
+format_option = click.option(
+    "--format",
+    "dialect",
+    type=click.Choice(["qonnx", "qdq"]),
+    default="qdq",
+    show_default=True,
+    help="QDQ runs in ONNX Runtime; QONNX in the qonnx package.",
+)
 ON = ("golden", "executor", "csim", "rtl", "onnxruntime")
 on_option = click.option(
     "--on",

@@ -33,6 +33,7 @@ from squeeze_hls.paths import MODELS
 __all__ = [
     "LABELS_KEY",
     "PREPROCESS_KEY",
+    "carries_preprocess",
     "labels_from_json",
     "labels_to_json",
     "load_graph",
@@ -97,6 +98,14 @@ def load_graph(
     if given is None and assumed is not None:
         notify(assumed)
     return _finished(graph, given, read_labels(labels) if labels is not None else None, notify)
+
+
+def carries_preprocess(model: str | Path) -> bool:
+    """Whether a model says itself how pictures are prepared; those that are no ``.onnx`` file are known."""
+    found = resolve(model)
+    if not isinstance(found, Path) or found.suffix.lower() != ".onnx":
+        return True
+    return PREPROCESS_KEY in read_onnx_file(found).metadata
 
 
 def _load_onnx(path: Path, size: Size | None, notify: Callable[[str], None]) -> tuple[Graph, str | None]:

@@ -104,13 +104,18 @@ def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = N
     if options.engine is not None:
         layers = lower(network, options.engine)
         return _finish(network, board, clock, options.engine, layers, build_store(layers, options.engine))
+    sized, layers = _without_memories(network, board)
+    engine, fit, store = _size_memories(sized, layers, board, options.weights)
+    return _finish(network, board, clock, engine, layers, store, fit)
+
+
+def _without_memories(network: IntNetwork, board: Board) -> tuple[EngineConfig, tuple[Layer, ...]]:
+    """The board's array and what it computes; memories for weights and activations are not sized yet."""
     bare = EngineConfig(
         pix=board.pix, cin=board.cin, cout=board.cout, act_pieces=(BRAM_WORDS,), tile_words=MAX_TILE_WORDS
     )
     layers = lower(network, bare)
-    sized = _size_tables(bare, layers)
-    engine, fit, store = _size_memories(sized, layers, board, options.weights)
-    return _finish(network, board, clock, engine, layers, store, fit)
+    return _size_tables(bare, layers), layers
 
 
 def _power_of_two(value: int, smallest: int) -> int:
@@ -269,3 +274,34 @@ def _check_board(plan: Plan) -> None:
             raise DoesNotFitError(
                 f"{what}: {need:,} needed, {have:,} available on {board.name}; use a smaller array or a bigger board"
             )
+
+
+def words_of_weights(network: IntNetwork, board: Board) -> int:
+    """72-bit words that the resident weights of a network take on a board, whether there is room for them or not."""
+    return _with_store(*_without_memories(network, board), board)[1].words
+
+
+def room_for_weights(network: IntNetwork, board: Board) -> int:
+    """The most 72-bit words that resident weights of a network's shape may take on a board.
+
+    The activations get the least memory with which the network can be computed.  The weights themselves do not matter.
+    Raises DoesNotFitError where nothing is left for them.
+    """
+    sized, layers = _without_memories(network, board)
+    if board.available_uram:
+        return board.available_uram * URAM_WORDS
+
+    def plan_with(blocks: int) -> None:
+        pieces = power_of_two_pieces(blocks * BRAM_WORDS, BRAM_WORDS)
+        _size_activations(replace(sized, store_pieces=pieces), layers, board)
+
+    plan_with(1)
+    low, high = 1, board.available_bram36  # bisection: `low` fits
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            plan_with(middle)
+            low = middle
+        except DoesNotFitError:
+            high = middle
+    return low * BRAM_WORDS

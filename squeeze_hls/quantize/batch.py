@@ -13,13 +13,15 @@ from itertools import pairwise
 import numpy as np
 
 from squeeze_hls import arith
-from squeeze_hls.ir import Add, Concat, Conv, GlobalAverage, Graph, GraphNode, MaxPool, node_inputs
+from squeeze_hls.ir import Add, Concat, Conv, GlobalAverage, Graph, GraphNode, IntConv, IntNode, MaxPool, node_inputs
 
 COLUMN_BYTES = 16 * 2**20
 POOLED = 8  # pictures at a time
 
 
-def columns(conv: Conv, x: np.ndarray, border: np.ndarray | float = 0.0) -> Iterator[tuple[slice, np.ndarray]]:
+def columns(
+    conv: Conv | IntConv, x: np.ndarray, border: np.ndarray | float = 0.0
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Chunks of pictures as float32 (pixels, kh * kw * I): what each output pixel of ``conv`` sees.
 
     ``border`` surrounds the pictures where ``conv`` pads; pixel (n, y, x) of a chunk is row
@@ -74,7 +76,7 @@ def _tap(offset: int, count: int, stride: int, size: int) -> np.ndarray:
     return np.minimum(np.arange(count) * stride + offset, size - 1)
 
 
-def apply(node: GraphNode, inputs: list[np.ndarray], border: np.ndarray | float = 0.0) -> np.ndarray:
+def apply(node: GraphNode | IntNode, inputs: list[np.ndarray], border: np.ndarray | float = 0.0) -> np.ndarray:
     """Output of any node; the logits are (N, 1, 1, C)."""
     if isinstance(node, Conv):
         result = conv_output(node, inputs[0], border)

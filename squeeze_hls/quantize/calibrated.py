@@ -8,7 +8,7 @@ the errors of earlier ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,9 +20,28 @@ from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
 
 Progress = Callable[[str, int, int], None]
+# Of a convolution, what calibration says about it, the scales of its input and output, and whether it is wide:
+# the convolution with a new bias, its integer weights and their scales.
+Fit = Callable[[Conv, statistics.Moments, float, float, bool], tuple[Conv, np.ndarray, np.ndarray]]
 LEAST_FACTOR = 2.0**-14  # of the largest factor of a layer: shifts stay within 15 of each other
 BIAS_ROOM = 2**21  # of the 24-bit accumulator
 ROUNDS = 2  # of rounding and fitting the scale again
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A float network and pictures, ready for ``calibrate``."""
+
+    graph: Graph  # reads raw pixels; channels equalized
+    pad_value: tuple[int, int, int]
+    images: np.ndarray  # u8 (N, H, W, 3)
+    scale: dict[str, float]  # of each group of tensors that share one
+    notes: tuple[str, ...]
+
+    @property
+    def border(self) -> np.ndarray:
+        """What surrounds the picture where the first convolution pads, float32 (3,)."""
+        return np.array(self.pad_value, np.float32)
 
 
 def quantize(
@@ -35,6 +54,11 @@ def quantize(
     with the same number of threads.  Raises InputError where the pictures do not fit, or a layer's
     numbers cannot be held.
     """
+    return calibrate(prepare(graph, images, seed=seed, mirror=mirror), fit, progress)
+
+
+def prepare(graph: Graph, images: np.ndarray, *, seed: int, mirror: bool) -> Prepared:
+    """Fold the preprocessing, equalize the channels and choose the activations' scales; see ``quantize``."""
     if images.dtype != np.uint8 or images.shape[1:] != graph.input_shape or not len(images):
         raise InputError(f"{graph.name}: calibration pictures are {images.dtype} {images.shape}, not u8 (N, H, W, 3)")
     if mirror:
@@ -42,23 +66,31 @@ def quantize(
     folded, pad_value, notes = fold_preprocess(graph)
     border = np.array(pad_value, np.float32)
     folded = equalize(folded, images, border)
-    work = _Calibration(folded, images, border, np.random.default_rng(seed))
-    for index in range(len(folded.nodes)):
+    groups = integers.scale_groups(folded)
+    scale = scales.activation_scales(folded, images, border, groups, np.random.default_rng(seed))
+    return Prepared(graph=folded, pad_value=pad_value, images=images, scale=scale, notes=notes)
+
+
+def calibrate(given: Prepared, fit: Fit, progress: Progress | None = None) -> IntNetwork:
+    """The integer network whose convolutions ``fit`` gives, one after the other."""
+    graph = given.graph
+    work = _Calibration(given, fit)
+    for index in range(len(graph.nodes)):
         if progress:
-            progress("quantize", index, len(folded.nodes))
+            progress("quantize", index, len(graph.nodes))
         work.step(index)
     if progress:
-        progress("quantize", len(folded.nodes), len(folded.nodes))
+        progress("quantize", len(graph.nodes), len(graph.nodes))
     network = IntNetwork(
         name=graph.name,
         input=graph.input,
         input_shape=graph.input_shape,
         nodes=tuple(work.nodes),
-        pad_value=pad_value,
-        scale=integers.tensor_scales(folded, work.groups, work.scale),
-        preprocess=folded.preprocess,
+        pad_value=given.pad_value,
+        scale=integers.tensor_scales(graph, work.groups, work.scale),
+        preprocess=graph.preprocess,
         labels=graph.labels,
-        notes=notes,
+        notes=given.notes,
     )
     verify_int_network(network)
     return network
@@ -67,14 +99,14 @@ def quantize(
 class _Calibration:
     """The float and the quantized network side by side, tensor by tensor."""
 
-    def __init__(self, graph: Graph, images: np.ndarray, border: np.ndarray, rng: np.random.Generator):
-        self.graph, self.border = graph, border
-        self.groups = integers.scale_groups(graph)
-        self.scale = scales.activation_scales(graph, images, border, self.groups, rng)
-        self.real: dict[str, np.ndarray] = {graph.input: images}  # what the float network gives, in units of the scale
-        self.quantized: dict[str, np.ndarray] = {graph.input: images}  # integers of the quantized one
+    def __init__(self, given: Prepared, fit: Fit):
+        self.graph, self.border, self.fit = given.graph, given.border, fit
+        self.groups, self.scale = integers.scale_groups(given.graph), given.scale
+        start = {given.graph.input: given.images}
+        self.real: dict[str, np.ndarray] = dict(start)  # what the float network gives, in units of the scale
+        self.quantized: dict[str, np.ndarray] = dict(start)  # integers of the quantized one
         self.nodes: list[IntNode] = []
-        self.shapes, self.last_use = graph.shapes, batch.last_use(graph)
+        self.shapes, self.last_use = given.graph.shapes, batch.last_use(given.graph)
 
     def step(self, index: int) -> None:
         """Quantize node ``index`` and compute both its outputs."""
@@ -100,7 +132,7 @@ class _Calibration:
         shape = (len(seen), *self.shapes[conv.output])
         self.real[conv.output] = np.empty(shape, np.float16)
         given = statistics.moments(self._pairs(conv, border, scale_in, scale_out))
-        fitted, weight, scale = fit(conv, given, scale_in, scale_out, wide=wide)
+        fitted, weight, scale = self.fit(conv, given, scale_in, scale_out, wide)
         result = integers.integer_conv(fitted, weight, scale, scale_in, scale_out, wide=wide)
         self.quantized[conv.output] = requantized(result, batch.columns(conv, seen, border), shape)
         return result
@@ -120,17 +152,25 @@ class _Calibration:
 
 
 def requantized(conv: IntConv, chunks: Iterator[tuple[slice, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
-    """What the integer convolution gives: u8 or u16 of ``shape``."""
+    """What the integer convolution gives: u8 or u16 of ``shape``.
+
+    ``arith.requantize`` in float64, which holds the products' 41 bits and the half exactly.
+    """
     result = np.empty(shape, np.uint16 if conv.wide else np.uint8)
     matrix = conv.weight.reshape(len(conv.bias), -1).T.astype(np.float32)
+    factor = np.ldexp(conv.multiplier.astype(np.float64), -conv.shift)
+    offset = conv.bias * factor + 0.5
     for part, x in chunks:
-        accumulator = (x @ matrix).astype(np.int64) + conv.bias
-        result[part] = arith.requantize(accumulator, conv.multiplier, conv.shift, conv.top).reshape(-1, *shape[1:])
+        values = (x @ matrix).astype(np.float64)
+        values *= factor
+        values += offset
+        np.clip(np.floor(values, out=values), 0, conv.top, out=values)
+        result[part] = values.reshape(-1, *shape[1:])
     return result
 
 
 def fit(
-    conv: Conv, given: statistics.Moments, scale_in: float, scale_out: float, *, wide: bool
+    conv: Conv, given: statistics.Moments, scale_in: float, scale_out: float, wide: bool
 ) -> tuple[Conv, np.ndarray, np.ndarray]:
     """Integer weights (O, kh, kw, I), their scales (O,), and ``conv`` with the bias that goes with them.
 

@@ -83,7 +83,7 @@ def test_boards_that_are_none(deploy: Deploy, board: Board, answer: str) -> None
     assert len(deploy("-q").refused(5, "xilinx@pynq").err) < 700
 
 
-def test_an_interruption_changes_nothing(mine: Path, board: Board) -> None:
+def test_an_interruption_changes_nothing(deploy: Deploy, mine: Path, board: Board) -> None:
     board.fails("slow")
     command = [sys.executable, "-m", "squeeze_hls", "deploy", mine, "pynq"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
@@ -93,7 +93,10 @@ def test_an_interruption_changes_nothing(mine: Path, board: Board) -> None:
         assert process.communicate(timeout=30)[1] == b"error: interrupted\n" and process.returncode == 130
     finally:
         process.kill()
-    _until(lambda: list(board.notebooks.iterdir()) == [])
+    assert not board.deployed.exists()
+    board.fails("")
+    _until(lambda: deploy("-q").code == 0)  # as soon as the board's end has noticed
+    assert [path.name for path in board.notebooks.iterdir()] == ["squeeze_hls"]
 
 
 def _until(happened: Callable[[], bool]) -> None:

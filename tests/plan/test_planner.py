@@ -15,6 +15,7 @@ from squeeze_hls.plan.addresses import pool_done
 from squeeze_hls.plan.engine import EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.fields import INSTRUCTION, LAYER, RECORDS
 from squeeze_hls.plan.layers import Layout
+from squeeze_hls.plan.planner import room_for_weights
 from squeeze_hls.plan.resources import bram36, resources
 from squeeze_hls.plan.schedule import conv_rows, split_rows
 from tests.networks import int_conv, random_network
@@ -177,3 +178,36 @@ def test_a_map_that_fits_no_memory_names_the_layer() -> None:
 
 def test_an_unknown_residency_is_refused() -> None:
     refuse(random_network(0), "weights: 'sometimes'", weights="sometimes")
+
+
+@pytest.mark.parametrize(("board", "size"), [("pynq-z2", 17), ("pynq-z2", 161), ("zcu104", 17)])
+def test_room_for_weights_is_what_the_smallest_engine_leaves(board: str, size: int) -> None:
+    network, target = fire_network(size=size), load_board(board)
+    words = room_for_weights(network, target)
+    engine = make_plan(network, target).engine
+    if target.available_uram:
+        assert words == target.available_uram * 4096
+        return
+    smallest = next(
+        replace(engine, act_pieces=power_of_two_pieces(512 * n, 512))
+        for n in range(1, 99)
+        if _planned(network, target, engine, n)
+    )
+    full, more = (
+        replace(smallest, store_pieces=power_of_two_pieces(words + extra, 512)) for extra in (0, 512 * engine.pix)
+    )
+    assert resources(full).bram36 <= target.available_bram36 < resources(more).bram36
+
+
+def _planned(network: IntNetwork, board: object, engine: EngineConfig, blocks: int) -> bool:
+    trial = replace(engine, act_pieces=power_of_two_pieces(512 * blocks, 512))
+    try:
+        make_plan(network, board, PlanOptions(engine=trial))  # type: ignore[arg-type]
+    except DoesNotFitError:
+        return False
+    return True
+
+
+def test_room_for_weights_is_refused_where_activations_take_all() -> None:
+    with pytest.raises(DoesNotFitError):
+        room_for_weights(fire_network(squeeze=64, expand=256, size=701), load_board("pynq-z2"))

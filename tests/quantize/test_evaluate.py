@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.evaluate import compare, evaluate
+from squeeze_hls.evaluate import agreement, compare, evaluate, mcnemar
 
 
 def test_evaluate_counts_top1_and_top5() -> None:
@@ -34,3 +34,19 @@ def test_compare_by_hand() -> None:
 def test_compare_refuses_different_numbers() -> None:
     with pytest.raises(InputError):
         compare(np.zeros(3), np.zeros(4), np.zeros(4))
+
+
+def test_mcnemar_by_hand() -> None:
+    # one of ten alike: (1 + 10) / 2**10, on both sides
+    assert mcnemar(1, 9) == mcnemar(9, 1) == pytest.approx(22 / 1024)
+    assert mcnemar(2, 1) == mcnemar(3, 3) == mcnemar(0, 0) == 1
+    assert mcnemar(0, 2000) < 1e-300 or mcnemar(0, 2000) == 0
+
+
+def test_compare_counts_what_only_one_model_gets_right() -> None:
+    labels = np.zeros(12, int)
+    model, reference = np.array([0] * 9 + [1] * 3), np.array([1] * 8 + [0] * 2 + [1] * 2)
+    found = compare(model, reference, labels)
+    assert (found.won, found.lost) == (8, 1)
+    assert found.p_value == pytest.approx(2 * (1 + 9) / 2**9)
+    assert agreement(model, reference)[0] == pytest.approx(100 * 3 / 12)

@@ -1,0 +1,69 @@
+"""A model compressed until it fits: a board's room for weights, and the stages from file to integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from squeeze_hls import arith
+from squeeze_hls.board import Board, load_board
+from squeeze_hls.ir import Conv, Graph, IntConv, IntNetwork
+from squeeze_hls.pictures import stack
+from squeeze_hls.plan.engine import STORE_WORD_BITS
+from squeeze_hls.plan.planner import room_for_weights, words_of_weights
+from squeeze_hls.progress import Listener
+from squeeze_hls.quantize import integers, rate
+from squeeze_hls.quantize.compress import Compressed
+from squeeze_hls.quantize.compress import compress as compress_graph
+from squeeze_hls.source import Source, calibration_set, read
+
+MAX_PICTURES = 300  # with their mirror images all activations of a layer are held, 2.5 GB
+
+
+def compress(
+    source: Source, board: str | None, limit: int | None, seed: int, batches: int, listener: Listener
+) -> tuple[Compressed, int]:
+    """Compress a model for a board by name, or for so many bytes; also the bits of the store that it may fill."""
+    images = calibration_set(source.calibration, listener, MAX_PICTURES)
+    assert images is not None
+    with listener.stage("load") as stage:
+        graph, _ = read(source, listener)
+        target = load_board(board) if board else None
+        room = room_bits(graph, target) if target else 8 * (limit or 0)
+        stage.outcome = f"{graph.name}, {room // 8:,} bytes for the weights"
+    seen = stack(images, graph.input_shape, graph.preprocess)
+
+    def stored_bits(network: IntNetwork) -> int:
+        return words_of_weights(network, target) * STORE_WORD_BITS if target else rate.stored_bits(network)
+
+    done = compress_graph(graph, seen, room, stored_bits=stored_bits, listener=listener, seed=seed, batches=batches)
+    return done, room
+
+
+def room_bits(graph: Graph, board: Board) -> int:
+    """Bits of the board's memory that are left for the resident weights of a network.
+
+    Raises DoesNotFitError where there are none.
+    """
+    return room_for_weights(_hollow(graph), board) * STORE_WORD_BITS
+
+
+def _hollow(graph: Graph) -> IntNetwork:
+    """The network with zeros for all its numbers."""
+    nodes = tuple(
+        IntConv(
+            name=node.name,
+            input=node.input,
+            output=node.output,
+            weight=np.zeros(node.weight.shape, np.int8),
+            bias=np.zeros(len(node.bias), np.int32),
+            multiplier=np.full(len(node.bias), arith.MULTIPLIER_MIN, np.int32),
+            shift=np.full(len(node.bias), arith.SHIFT_MIN, np.int32),
+            stride=node.stride,
+            pads=node.pads,
+            wide=node.output == integers.averaged(graph),
+        )
+        if isinstance(node, Conv)
+        else node
+        for node in graph.nodes
+    )
+    return IntNetwork(name=graph.name, input=graph.input, input_shape=graph.input_shape, nodes=nodes)

@@ -1,0 +1,218 @@
+"""Float network -> integer network whose entropy-coded weights fit a given memory: compression without labels.
+
+One number decides everything: the step that a weight of average importance is rounded to.  From it the step of
+every filter follows, such that the last bit of every weight is worth the same in Kullback-Leibler
+divergence of the predictions (reverse water-filling).  The largest quality that fits is found by
+bisection on that number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from squeeze_hls.errors import DoesNotFitError, InputError
+from squeeze_hls.ir import Conv, Graph, IntNetwork
+from squeeze_hls.progress import SILENT, Listener, Stage
+from squeeze_hls.quantize import batch, calibrated, coded, integers, measure, rate, scales, statistics
+from squeeze_hls.quantize.sensitivity import sensitivities
+
+FIRST_STEP = 1.5e-3  # square root of nats: a good guess for three bits a weight
+FINEST, COARSEST = 2.0**-14, 16.0
+LEAST_BITS = 1.0  # a weight, on average: below, too little of a network is left
+PROBE = 24  # pictures on which the step is searched
+JUDGES = 100  # pictures from which sensitivities are found
+CLOSE = 0.005  # of the room that may stay empty
+PASSES = 6
+HELD_BACK = 5  # one picture in so many judges the fine-tuning
+TRUST = 0.5  # power of the measured sensitivity of a filter against its layer's mean
+LEAST_SENSITIVITY = 0.02  # of the layer's mean
+REFIT = 1.25  # largest change of a step once the integers are known
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageLog:
+    """What a network is like behind one stage."""
+
+    name: str
+    bytes: int  # of its weights
+    difference: measure.Difference  # from the float network, on the calibration pictures themselves
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compressed:
+    """A network and how it came about."""
+
+    network: IntNetwork
+    step: float  # square root of nats
+    bits: int  # that its weights take in the store
+    stages: tuple[StageLog, ...]
+
+
+def compress(
+    graph: Graph,
+    images: np.ndarray,
+    room: int,
+    *,
+    stored_bits: Callable[[IntNetwork], int] = rate.stored_bits,
+    listener: Listener = SILENT,
+    seed: int = 0,
+    batches: int = 0,
+) -> Compressed:
+    """Compress a float network until its weights take at most ``room`` bits of the store.
+
+    ``images`` are u8 (N, H, W, 3) raw RGB pictures of the network's input size, no labels.  ``batches`` of
+    fine-tuning follow, which need PyTorch; they count where pictures that were held back profit.  The same arguments
+    give the same integers, on the same machine with the same number of threads.  Raises DoesNotFitError where
+    less than a bit a weight is left, InputError where the pictures do not fit.
+    """
+    weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
+    if room < LEAST_BITS * weights:
+        raise DoesNotFitError(
+            f"{graph.name}: {weights:,} weights in {max(room, 0) / 8:,.0f} bytes are {max(room, 0) / weights:.2f} bits "
+            f"each; {LEAST_BITS:g} is the least that leaves a working network. Use a smaller network or a larger board."
+        )
+    if batches and len(images) < 2 * HELD_BACK:
+        raise InputError(f"{len(images)} pictures are too few to fine-tune on; give {2 * HELD_BACK} or more")
+    with listener.stage("prepare") as stage:
+        given = calibrated.prepare(graph, images, seed=seed, mirror=True)
+        stage.outcome = f"{len(images)} pictures and their mirror images"
+    with listener.stage("sensitivity") as stage:
+        rng = np.random.default_rng(seed)
+        sensitivity = sensitivities(given.graph, images[:JUDGES], given.border, rng, stage.progress)
+        stage.outcome = f"of {sum(map(len, sensitivity.values())):,} filters, by backpropagation"
+
+    def at(step: float, pictures: calibrated.Prepared, stage: Stage) -> IntNetwork:
+        def fit(*args) -> tuple[Conv, np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
+            return _fit(*args, sensitivity=sensitivity[args[0].name], step=step)
+
+        detail = f"step {step:.2e}"
+        return calibrated.calibrate(pictures, fit, lambda _, done, total: stage.progress(done, total, detail))
+
+    with listener.stage("allocate") as stage:
+        some = given.images[np.linspace(0, len(images) - 1, min(PROBE, len(images))).astype(int)]
+        probe = replace(given, images=some)
+        step = _search(lambda s: stored_bits(at(s, probe, stage)), room, weights)
+        stage.outcome = f"step {step:.2e}, {room / weights:.2f} bits a weight"
+    with listener.stage("compress") as stage:
+        network = at(step, given, stage)
+        while (bits := stored_bits(network)) > room and step < COARSEST:
+            step *= _coarser(bits, room, weights)
+            network = at(step, given, stage)
+        stage.outcome = f"{bits / weights:.2f} bits a weight, {-(-bits // 8):,} of {room // 8:,} bytes"
+    if bits > room:
+        raise DoesNotFitError(
+            f"{graph.name}: the weights still take {bits // 8:,} bytes, {room // 8:,} are left for them"
+        )
+    found = {"compressed": (network, bits)}
+    if batches:
+        with listener.stage("fine-tune") as stage:
+            tuned = _tuned(given, network, images, batches, step, lambda n: stored_bits(n) <= room, seed, stage)
+        if tuned is not None:
+            network, bits = found["fine-tuned"] = tuned, stored_bits(tuned)
+    return Compressed(network=network, step=step, bits=bits, stages=_measured(given, images, found, listener))
+
+
+def _tuned(
+    given: calibrated.Prepared,
+    network: IntNetwork,
+    images: np.ndarray,
+    batches: int,
+    step: float,
+    fits: Callable[[IntNetwork], bool],
+    seed: int,
+    stage: Stage,
+) -> IntNetwork | None:
+    """The network fine-tuned on most of the pictures, if its predictions on the others are better for it."""
+    from squeeze_hls.quantize.finetune import finetune
+
+    held = np.arange(len(images)) % HELD_BACK == 0
+    price = step * step * coded.SLOPE / 2  # nats: half the squared error in units of the sensitivity
+    tuned = finetune(given.graph, network, images[~held], batches, price=price, fits=fits, seed=seed, stage=stage)
+    if tuned is None:
+        stage.outcome = "its weights did not fit any more: left as it was"
+        return None
+    true = batch.logits(given.graph, images[held], given.border)
+    before, after = (
+        measure.difference(measure.integer_logits(n, images[held]), true).divergence for n in (network, tuned)
+    )
+    better = after < before
+    stage.outcome = f"divergence {before:.4f} to {after:.4f} nats on {held.sum()} pictures held back" + (
+        "" if better else ": left as it was"
+    )
+    return tuned if better else None
+
+
+def _coarser(bits: int, room: int, weights: int) -> float:
+    """By what the step is to be multiplied: a bit less a weight for twice the step, where none is zero."""
+    return 2.0 ** ((bits - (1 - CLOSE / 2) * room) / weights)
+
+
+def _search(bits_at: Callable[[float], int], room: int, weights: int) -> float:
+    """A step at which the weights take nearly all of the room, or the finest one where they need less."""
+    step, too_fine, fits = FIRST_STEP, 0.0, np.inf
+    for _ in range(PASSES):
+        bits = bits_at(step)
+        if (1 - CLOSE) * room <= bits <= room or (bits < room and step == FINEST):
+            return step
+        too_fine, fits = (step, fits) if bits > room else (too_fine, step)
+        step = float(np.clip(step * _coarser(bits, room, weights), FINEST, COARSEST))
+        if not too_fine < step < fits:
+            step = (too_fine * fits) ** 0.5
+    return min(fits, COARSEST)
+
+
+def _fit(
+    conv: Conv,
+    given: statistics.Moments,
+    scale_in: float,
+    scale_out: float,
+    wide: bool,
+    *,
+    sensitivity: np.ndarray,
+    step: float,
+) -> tuple[Conv, np.ndarray, np.ndarray]:
+    """Short integer weights (O, kh, kw, I), their scales (O,), and ``conv`` with the bias that goes with them."""
+    start = conv.weight.reshape(len(conv.bias), -1).astype(np.float64)
+    target = statistics.best_weights(given, start, np.ones(start.shape, bool))
+    least = calibrated.least_scale(conv, target, scale_in, scale_out)
+    finest = scales.weight_scale(target, given.hessian, least)  # at which 6 bits hold the weights
+    spare = coded.spare_variance(given.hessian)[1] * scale_in**2
+    wanted = step / np.sqrt(_even(sensitivity, wide) * np.exp(np.log(spare).mean()))
+    scale = np.maximum(np.minimum(wanted, 4 * np.abs(target).max()), finest)
+    scale = integers.on_lattice(scale, scale_in, scale_out, wide=wide)
+    chosen = coded.round_coded(target, given.hessian, scale)
+    better = np.clip(scales.refit(chosen, target, given.hessian, scale), scale / REFIT, scale * REFIT)
+    scale = integers.on_lattice(np.maximum(better, least), scale_in, scale_out, wide=wide)
+    chosen = coded.settle(chosen, target, given.hessian, scale)
+    bias = (given.mean_out - (chosen * scale[:, None]) @ given.mean_in) * scale_in
+    return replace(conv, bias=bias), chosen.reshape(conv.weight.shape), scale
+
+
+def _even(sensitivity: np.ndarray, wide: bool) -> np.ndarray:
+    """Sensitivities that a few pictures support: drawn to the layer's mean, which they keep.
+
+    The filters of the last convolution are classes, of which the pictures show a few: they count alike.
+    """
+    mean = max(float(sensitivity.mean()), 1e-30)
+    if wide:
+        return np.full(len(sensitivity), mean)
+    drawn = np.maximum(sensitivity / mean, LEAST_SENSITIVITY) ** TRUST
+    return drawn * mean / drawn.mean()
+
+
+def _measured(
+    given: calibrated.Prepared, images: np.ndarray, found: dict[str, tuple[IntNetwork, int]], listener: Listener
+) -> tuple[StageLog, ...]:
+    """The float network and each of those found, with the bits of its weights, on the pictures."""
+    weights = sum(node.weight.size for node in given.graph.nodes if isinstance(node, Conv))
+    with listener.stage("measure") as stage:
+        true = batch.logits(given.graph, images, given.border)
+        stages = [StageLog(name="float", bytes=4 * weights, difference=measure.difference(true, true))]
+        for name, (network, bits) in found.items():
+            away = measure.difference(measure.integer_logits(network, images, stage.progress), true)
+            stages.append(StageLog(name=name, bytes=-(-bits // 8), difference=away))
+        stage.outcome = f"{away.agreement:.1f} % of predictions unchanged, divergence {away.divergence:.4f} nats"
+    return tuple(stages)

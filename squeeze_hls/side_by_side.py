@@ -1,0 +1,100 @@
+"""Two models on the same pictures: accuracy, agreement, size and cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from squeeze_hls import evaluate
+from squeeze_hls.board import Board
+from squeeze_hls.builds import is_build, open_build
+from squeeze_hls.frontend import carries_preprocess
+from squeeze_hls.ir import Conv, Graph, IntNetwork
+from squeeze_hls.pictures import PictureSet, prepare
+from squeeze_hls.progress import Listener, Stage
+from squeeze_hls.quantize import batch, is_quantized, measure, to_int
+from squeeze_hls.quantize.folding import fold_preprocess
+from squeeze_hls.source import Source, read
+
+PICTURES = 8  # at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """One of the two models."""
+
+    name: str
+    numbers: str  # "float" or "6 bit"
+    result: evaluate.Result
+    weights: int
+    weight_bytes: int  # float32, or what the board's store takes
+    residency: str | None  # of the plan for the board; None for a float model
+    cycles: int | None  # of one picture, predicted; None for a float model
+
+
+def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener) -> Side:
+    """Run a model on all pictures: a float one in floating point, a quantized one or a build in its integers.
+
+    ``source.preprocess`` counts for a model that does not say itself how pictures are prepared.
+    """
+    assert source.model is not None
+    name = Path(source.model).name
+    if is_build(source.model):
+        source = Source(model=str(open_build(Path(source.model)).model))
+    if carries_preprocess(str(source.model)):
+        source = replace(source, preprocess=None)
+    graph, _ = read(source, listener)
+    if not is_quantized(graph):
+        folded, pad_value, _ = fold_preprocess(graph)
+        border = np.array(pad_value, np.float32)
+        weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
+        with listener.stage("evaluate") as stage:
+            logits = _each(batch.logits(folded, part, border) for part in _batches(graph, chosen, stage))
+            result = evaluate.evaluate(logits, chosen.labels)
+            stage.outcome = f"{name}: {len(chosen)} pictures in floating point"
+        return Side(
+            name=name,
+            numbers="float",
+            result=result,
+            weights=weights,
+            weight_bytes=4 * weights,
+            residency=None,
+            cycles=None,
+        )
+    return _integer(name, graph, to_int(graph), board, chosen, listener)
+
+
+def _integer(
+    name: str, graph: Graph, network: IntNetwork, board: Board, chosen: PictureSet, listener: Listener
+) -> Side:
+    from squeeze_hls.plan import make_plan
+
+    plan = make_plan(network, board)
+    with listener.stage("evaluate") as stage:
+        logits = _each(measure.integer_logits(network, part) for part in _batches(graph, chosen, stage))
+        result = evaluate.evaluate(logits, chosen.labels)
+        stage.outcome = f"{name}: {len(chosen)} pictures in integers"
+    return Side(
+        name=name,
+        numbers="6 bit",
+        result=result,
+        weights=sum(conv.weight.size for conv in network.convs),
+        weight_bytes=len(plan.weights_bin),
+        residency=plan.residency,
+        cycles=plan.timing.total,
+    )
+
+
+def _batches(graph: Graph, chosen: PictureSet, stage: Stage) -> Iterator[np.ndarray]:
+    for start in range(0, len(chosen), PICTURES):
+        stage.progress(start, len(chosen), chosen.names[start])
+        some = chosen[start : start + PICTURES]
+        yield np.stack([prepare(picture.pixels, graph.input_shape, graph.preprocess) for picture in some])
+
+
+def _each(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for logits in batches:
+        yield from logits
