@@ -17,7 +17,6 @@ from squeeze_hls.board import load_board
 from squeeze_hls.cli.terminal import Terminal
 from squeeze_hls.frontend import load_graph, read_labels
 from squeeze_hls.paths import MODELS
-from squeeze_hls.quantize.compress import compress
 
 NAME = "squeezenet1.1-w6"
 
@@ -35,7 +34,8 @@ def main() -> None:
     images = pictures.stack(pictures.load(arguments.calibration), graph.input_shape, graph.preprocess)
     terminal = Terminal()
     terminal.every_stage = True
-    done = compress(graph, images, fitting.room_bits(graph, load_board(arguments.fit)), listener=terminal)
+    board = load_board(arguments.fit)
+    done = fitting.fit(graph, images, fitting.room_bits(graph, board), board, listener=terminal)
     arguments.output.write_bytes(quantize.to_onnx(done.network, "qdq"))
     print(arguments.output, arguments.output.stat().st_size, "bytes")
 

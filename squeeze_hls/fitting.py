@@ -10,7 +10,7 @@ from squeeze_hls.ir import Conv, Graph, IntConv, IntNetwork
 from squeeze_hls.pictures import stack
 from squeeze_hls.plan.engine import STORE_WORD_BITS
 from squeeze_hls.plan.planner import room_for_weights, words_of_weights
-from squeeze_hls.progress import Listener
+from squeeze_hls.progress import SILENT, Listener
 from squeeze_hls.quantize import integers, rate
 from squeeze_hls.quantize.compress import Compressed
 from squeeze_hls.quantize.compress import compress as compress_graph
@@ -31,12 +31,25 @@ def compress(
         room = room_bits(graph, target) if target else 8 * (limit or 0)
         stage.outcome = f"{graph.name}, {room // 8:,} bytes for the weights"
     seen = stack(images, graph.input_shape, graph.preprocess)
+    return fit(graph, seen, room, target, seed=seed, batches=batches, listener=listener), room
+
+
+def fit(
+    graph: Graph,
+    images: np.ndarray,
+    room: int,
+    board: Board | None,
+    *,
+    seed: int = 0,
+    batches: int = 0,
+    listener: Listener = SILENT,
+) -> Compressed:
+    """Compress a float network on u8 (N, H, W, 3) pictures to ``room`` bits, counted in the board's own store."""
 
     def stored_bits(network: IntNetwork) -> int:
-        return words_of_weights(network, target) * STORE_WORD_BITS if target else rate.stored_bits(network)
+        return words_of_weights(network, board) * STORE_WORD_BITS if board else rate.stored_bits(network)
 
-    done = compress_graph(graph, seen, room, stored_bits=stored_bits, listener=listener, seed=seed, batches=batches)
-    return done, room
+    return compress_graph(graph, images, room, stored_bits=stored_bits, listener=listener, seed=seed, batches=batches)
 
 
 def room_bits(graph: Graph, board: Board) -> int:
