@@ -235,20 +235,12 @@ module expander #(
         .TABLES(TABLES),
         .INIT_FILE(TABLES_FILE)
     ) decoder (
-        .clk,
-        .pw_valid,
-        .pw_section,
-        .pw_index,
-        .pw_data,
+        .clk, .pw_valid, .pw_section, .pw_index, .pw_data,
         .begin_layer(next_take && next_first),
         .look(state == FIRST || state == CHUNKS),
         .first(state == FIRST),
         .table_(half_b ? table_b : table_a),
-        .found,
-        .take(coded_bits),
-        .cut,
-        .item,
-        .weights(decoded)
+        .found, .take(coded_bits), .cut, .item, .weights(decoded)
     );
   end else begin : plain
     assign found = 1'b0;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +16,14 @@ from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.ir import IntConv
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.engine import STORE_WORD_BITS, EngineConfig
-from squeeze_hls.plan.entropy import (
-    CHUNK_BITS,
-    EXTRA_MAX,
-    SETS,
-    STATE_BITS,
-    STATES,
-    Class,
-    Table,
-    decode,
-    encode,
-    make_table,
-)
-from squeeze_hls.plan.entropy_fit import fit_tables, histogram
+from squeeze_hls.plan.entropy import CHUNK_BITS, EXTRA_MAX, SETS, STATE_BITS, STATES, Table, decode
 from squeeze_hls.plan.fields import ENTRY, FORMAT_VERSION, HEADER, LAYER, Record
 from squeeze_hls.plan.packets import padded
 from squeeze_hls.sim.csim import Start, Transfer
 from tests.networks import random_network
 
 from .conftest import RESIDENT, Build, Unit, record_words
+from .patterns import PATTERNS, Layer, every_extra, laplace, longest, make_layer
 from .test_emit import compile_bench, write
 from .test_networks import PORTS, WIDTHS, check
 from .test_packets import Bench, altered, reprogrammed
@@ -47,131 +36,6 @@ ENGINES = [
 ]
 by_array = pytest.mark.parametrize("engine", ENGINES, ids=lambda e: f"{e.pix}x{e.cin}x{e.cout}")
 OVERHEAD = 16  # cycles of a tile beside its chunks, at most
-
-# --- layers: shapes, weights, tables ---
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Tiles of a layer: `words` a tap, `taps` of half A, groups of both halves (0: the half is not there)."""
-
-    words: int
-    taps: int
-    groups: tuple[int, int]
-
-    def parts(self, engine: EngineConfig) -> list[tuple[int, int, int]]:
-        """(group, half, chunks) in the order of the store."""
-        chunks = [depth * engine.chunks_per_word for depth in (self.words * self.taps, self.words)]
-        return [(g, half, chunks[half]) for g in range(max(self.groups)) for half in (0, 1) if g < self.groups[half]]
-
-    def record(self, start: int, choice: tuple[int, int]) -> list[int]:
-        values = dict.fromkeys((f.name for f in LAYER.fields), 0)
-        values |= {"half_a": int(self.groups[0] > 0), "half_b": int(self.groups[1] > 0), "entropy": 1}
-        values |= {"groups_a": self.groups[0], "groups_b": self.groups[1], "words": self.words, "weights": start}
-        values |= {"rows0": self.taps, "columns": 1, "table_a": choice[0], "table_b": choice[1]}
-        return LAYER.pack(values)
-
-
-def random_shape(rng: np.random.Generator) -> Shape:
-    groups = [(1, 0), (3, 0), (0, 2), (2, 2), (1, 3), (4, 1)]
-    return Shape(int(rng.integers(1, 4)), int(rng.integers(1, 10)), groups[int(rng.integers(len(groups)))])
-
-
-Weights = tuple[np.ndarray, Table]  # chunks, int8 (n, lanes), and a table that codes them
-
-
-def laplace(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
-    return np.clip(np.rint(rng.laplace(0, scale, shape)), -32, 31).astype(np.int8)
-
-
-def fit(chunks: np.ndarray) -> Table:
-    return fit_tables(histogram(chunks)[None], 1, {0}, CHUNK_BITS // 8)[0][0]
-
-
-def fitted(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    chunks = laplace(rng, shape, rng.uniform(0.2, 9))
-    return chunks, fit(chunks)
-
-
-def empty_groups(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    """Long runs of zeros."""
-    runs = np.repeat(rng.random(shape[0]) < 0.3, 40)[: shape[0]]
-    chunks = np.where(runs[:, None], laplace(rng, shape, 2), 0).astype(np.int8)
-    return chunks, fit(chunks)
-
-
-def all_dense(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    """No zeros; six bits for any weight."""
-    chunks = rng.integers(1, 32, shape) * rng.choice([-1, 1], shape)
-    return chunks.astype(np.int8), make_table([Class(v) for v in rng.permutation(STATES)], [1] * STATES)
-
-
-def one_symbol(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    chunks = np.full(shape, rng.choice([0, 1, -7, 31, -32]), np.int8)
-    return chunks, fit(chunks)
-
-
-def longest(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    """All lanes have 9 bits, or half of them 11 and half of them 7: 72 in eight lanes."""
-    sign = rng.choice([-1, 1], shape)
-    if rng.random() < 0.5:
-        return (rng.integers(1, 5, shape) * sign).astype(np.int8), make_table([Class(0), Class(1, 3)], [63, 1])
-    rare = rng.permuted(np.broadcast_to(np.arange(shape[1]) % 2 == 0, shape), axis=1)
-    chunks = np.where(rare, rng.integers(1, 17, shape), 17) * sign
-    return chunks.astype(np.int8), make_table([Class(0), Class(1, 5), Class(17, 1)], [62, 1, 1])
-
-
-def corners(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    chunks = rng.choice([-32, -31, 31, -1, 1, 0], shape, p=[0.02, 0.02, 0.02, 0.1, 0.1, 0.74])
-    return chunks.astype(np.int8), make_table([Class(0), Class(1, 1), Class(31, 1), Class(32)], [42, 12, 6, 4])
-
-
-def every_extra(rng: np.random.Generator, shape: tuple[int, int]) -> Weights:
-    """Classes of 0 to 5 extra bits."""
-    classes = [Class(0), Class(1, 1), Class(2, 2), Class(4, 3), Class(8, 4), Class(16, 5)]
-    counts = rng.multinomial(STATES - 6 * 4, [1 / 6] * 6) + 4
-    return laplace(rng, shape, rng.uniform(1, 8)).clip(-31, 31), make_table(classes, counts.tolist())
-
-
-PATTERNS = [fitted, empty_groups, all_dense, one_symbol, longest, corners, every_extra]
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """Weights of a layer, their tables and their bits."""
-
-    shape: Shape
-    chunks: np.ndarray  # int8 (n, lanes)
-    table_of: np.ndarray  # (n,)
-    choice: tuple[int, int]
-    tables: list[Table]
-
-    @property
-    def bits(self) -> np.ndarray:
-        bits = encode(self.chunks, self.table_of, self.tables)
-        assert bits is not None
-        return bits
-
-
-def make_layer(seed: int, pattern: int, engine: EngineConfig) -> Layer:
-    """The pattern in half A and the next one in half B; in both where the engine has one table."""
-    rng = np.random.default_rng([seed, pattern])
-    shape = random_shape(rng)
-    parts = shape.parts(engine)
-    half_of = np.concatenate([np.full(n, half) for _, half, n in parts])
-    tables = [all_dense(rng, (1, engine.chunk))[1] for _ in range(engine.tables)]
-    if engine.tables == 1:
-        chunks, tables[0] = PATTERNS[pattern](rng, (half_of.size, engine.chunk))
-        return Layer(shape, chunks, np.zeros_like(half_of), (0, 0), tables)
-    places = rng.permutation(engine.tables)[:2]
-    chunks = np.zeros((half_of.size, engine.chunk), np.int8)
-    for half, place in enumerate(places):
-        kind = PATTERNS[(pattern + half * seed) % len(PATTERNS)]
-        size = int((half_of == half).sum())
-        if size:
-            chunks[half_of == half], tables[place] = kind(rng, (size, engine.chunk))
-    return Layer(shape, chunks, places[half_of], (int(places[0]), int(places[1])), tables)
-
 
 # --- the decoder ---
 
@@ -378,11 +242,23 @@ def test_the_test_bench_begins_with_the_tables(needs_compiler: None, tmp_path: P
         assert "all logits equal the golden model's" in (tmp_path / "run.log").read_text()
 
 
-@pytest.mark.parametrize("seed", [1, 6])
-def test_initial_tables_are_those_of_the_program(seed: int) -> None:
-    plan = make_plan(random_network(seed), load_board("pynq-z2"))
-    text = dict(hls.emit(plan)).get("src/codes.inc")
-    assert (text is None) == (plan.engine.tables == 0)
-    if text is not None:
-        words = np.frombuffer(plan.program_bin, "<u8")[-1 - STATES * len(plan.program.tables) : -1]
-        assert [int(word, 16) for word in re.findall(rb"0x[0-9a-f]+", text)] == words.tolist()
+@pytest.mark.parametrize("coded", [True, False])
+def test_initial_tables_are_those_of_the_program(coded: bool) -> None:
+    network = random_network(1)
+    if not coded:
+        rng = np.random.default_rng(1)
+        uniform = {c.name: rng.integers(-32, 32, c.weight.shape).astype(np.int8) for c in network.convs}
+        nodes = (replace(n, weight=uniform[n.name]) if isinstance(n, IntConv) else n for n in network.nodes)
+        network = replace(network, nodes=tuple(nodes))
+    plan = make_plan(network, load_board("zcu104"), PlanOptions(engine=CODED))
+    assert bool(plan.program.tables) == coded
+    words = np.frombuffer(plan.program_bin, "<u8")[-1 - STATES * len(plan.program.tables) : -1]
+    text = hls.emit(plan)["src/codes.inc"].decode()
+    assert [int(word, 0) for word in re.findall(r"\{(\w+)\}", text)] == (words.tolist() if coded else [0])
+
+
+def test_an_engine_without_decoder_has_no_tables() -> None:
+    plan = make_plan(random_network(1), load_board("pynq-z2"), PlanOptions(weights="streamed"))
+    bundle = hls.emit(plan)
+    assert plan.engine.tables == 0 and "src/codes.inc" not in bundle
+    assert b"codes" not in bundle["src/squeeze_engine.cpp"]

@@ -118,6 +118,7 @@ def random_case(rng: random.Random) -> SimpleNamespace:
         store += b"".join(blob for _, blob in tiles) if coded is None else coded
         layers.append(layer)
         blobs.append(tiles)
+    assert STREAMED or len(store) <= WORD_BYTES * PARAMETERS["STORE_WORDS"], "the store is too small for this bench"
     order = [rng.randrange(len(layers)) for _ in range(rng.randint(1, 6))]
     buffers = tuple(blank(fields.BUFFER, rng) for _ in range(32))
     instructions = tuple(

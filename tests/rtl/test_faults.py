@@ -196,6 +196,22 @@ def test_image_before_its_start(bench) -> None:
     bench.check()
 
 
+def test_a_frame_lasts_until_its_packets_end(subject) -> None:
+    """No kernel reads this picture's last row, so all logits are there before its last beat comes."""
+    unread = Subject(subject.engine, random_network(5))  # 10 rows, of which 3 x 3 kernels with stride 2 reach 9
+    bench = Bench(unread)
+    bench.load()
+    bench.queue(unread.image[:-1], ends=False)
+    for step in unread.streamed():
+        bench.engine.queue(step)
+    bench.begin()
+    bench.waits(20_000, "a beat is missing")
+    bench.queue(unread.image[-1:])
+    assert bench.finish() == 0
+    bench.check()
+    bench.frame()
+
+
 def test_start_twice(bench) -> None:
     """A start that is given while one is pending or runs is none."""
     frames = bench.engine.read("frames")

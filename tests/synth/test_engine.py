@@ -21,7 +21,7 @@ SMALL = EngineConfig(
 )  # fmt: skip
 # The engine that Deep Compression v1.0 is planned for on a PYNQ-Z2, and that board's for streamed weights.
 RESIDENT = EngineConfig(
-    pix=3, cin=8, cout=16, act_pieces=(4096, 1024, 512), store_pieces=power_of_two_pieces(45_033, 512), tables=4
+    pix=3, cin=8, cout=16, act_pieces=(4096, 1024, 512), store_pieces=power_of_two_pieces(45_011, 512), tables=8
 )
 STREAMED = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(8192, 4096))
 ULTRASCALE = EngineConfig(pix=4, cin=16, cout=16, act_pieces=(4096,), store_pieces=(65536,), store_uram=True)
