@@ -20,6 +20,7 @@ def boards(terminal: Terminal) -> None:
 
     numbers = ("BRAM36", "URAM", "DSP", "LUT", "FF", "MHz")
     view = table("board", "part", *numbers, "", right=numbers)
+    view.columns[1].no_wrap = True  # whole, to be copied
     known = [load_board(name) for name in board_names()]
     for b in known:
         view.add_row(*cells(b.name, b.part, b.bram36, b.uram, b.dsp, b.lut, b.ff, f"{b.clock_mhz:g}", b.title))

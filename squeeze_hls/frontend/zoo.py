@@ -43,7 +43,7 @@ class Entry:
 
 _EMBEDDED = Entry(
     name=DEFAULT,
-    kind="v1.1, 6-bit weights, 8-bit activations",
+    kind="v1.1, compressed to 473 KB of weights",
     size=(MODELS / "squeezenet1.1-w6.onnx").stat().st_size if (MODELS / "squeezenet1.1-w6.onnx").is_file() else 0,
     source="this package; quantized by it from squeezenet1.1",
     licence="MIT, BSD 2-clause",
