@@ -26,7 +26,7 @@ CIN, COUT, TILE_WORDS = (PARAMETERS[name] for name in ("CIN", "COUT", "TILE_WORD
 TABLES = PARAMETERS["TABLES"]
 STREAMED = PARAMETERS["STORE_WORDS"] == 0
 SEED = cocotb.RANDOM_SEED
-CASES = 30 if TABLES else 8
+CASES = 40 if TABLES else 8
 CHUNK = min(8, CIN)
 PATIENCE = 20_000  # cycles without a tile that count as a hang
 
@@ -353,10 +353,13 @@ async def run(dut: object, rng: random.Random, frames: int, slow: float, gaps: f
 async def random_programs(dut: object) -> None:
     """Every tile of random programs, with random releases, stream gaps and fetches at the other port."""
     cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    coded = 0
     for case in range(CASES):
         rng = random.Random(SEED * 1000 + case)
         slow = rng.choice([0.0, 0.5, 0.99])
-        await run(dut, rng, rng.randint(1, 3), slow, rng.choice([0.0, 0.3, 0.9]), True)
+        figures = await run(dut, rng, rng.randint(1, 3), slow, rng.choice([0.0, 0.3, 0.9]), True)
+        coded += sum(len(tile.halves) for tile in {id(tile): tile for *_, tile in figures}.values() if tile.coded)
+    assert coded >= (200 if TABLES else 0), f"only {coded} patterns of entropy-coded weights"
 
 
 @cocotb.test()

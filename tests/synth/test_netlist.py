@@ -21,7 +21,7 @@ from tests.rtl.runner import require, run
 
 ENGINE = EngineConfig(
     pix=2, cin=4, cout=8, act_pieces=(1024, 512), store_pieces=(512,), tile_words=80, param_depth=512,
-    program_depth=64, carry_words=64,
+    program_depth=64, carry_words=64, tables=2,
 )  # fmt: skip
 SEEDS = (6, 8, 11, 18, 26)  # whose logits depend on the picture
 
