@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from squeeze_hls import golden, pictures, tools
-from squeeze_hls.board import load_board
+from squeeze_hls.board import board_names, load_board
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.frontend import load_graph
-from squeeze_hls.ir import IntNetwork
+from squeeze_hls.ir import IntConv, IntNetwork
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.executor import Executor
 from squeeze_hls.plan.store import StoreReader
@@ -89,21 +90,31 @@ def test_deep_compression_csim(v10: Plan, tmp_path: Path) -> None:
     agree_on_every_tensor(v10, tmp_path)
 
 
-def test_v11_meets_its_cycles_on_the_pynq_z2(v11: Plan) -> None:
-    assert v11.residency == "streamed"
-    assert v11.timing.total <= 990_000
-    assert v11.ideal_cycles == 909_250
-    assert v11.resources.dsp <= 216 and v11.resources.bram36 <= 136
+@pytest.mark.parametrize("weights", ["resident", "streamed"])
+def test_v11_meets_its_cycles_on_the_pynq_z2(v11: Plan, weights: str) -> None:
+    plan = make_plan(v11.network, load_board("pynq-z2"), PlanOptions(weights=weights))
+    assert plan.residency == weights
+    assert plan.timing.total <= 990_000
+    assert plan.ideal_cycles == 909_250
+    assert plan.resources.dsp <= 216 and plan.resources.bram36 <= 136
 
 
-def test_v11_is_resident_on_the_larger_boards(v11: Plan) -> None:
-    for board in ("zcu104", "kv260"):
+def test_v11_is_resident_everywhere(v11: Plan) -> None:
+    for board in board_names():
         assert make_plan(v11.network, load_board(board)).residency == "resident"
 
 
 def test_dense_v11_is_refused_where_its_weights_do_not_fit(v11: Plan) -> None:
+    """Weights of which every value is as frequent as any other, which no code makes smaller."""
+    rng = np.random.default_rng(1)
+    nodes = tuple(
+        replace(node, weight=rng.integers(-32, 32, node.weight.shape).astype(np.int8))
+        if isinstance(node, IntConv)
+        else node
+        for node in v11.network.nodes
+    )
     with pytest.raises(DoesNotFitError, match=r"BRAM36 needed 2\d\d .* 136 available.*--weights streamed.*zcu104"):
-        make_plan(v11.network, load_board("pynq-z2"), PlanOptions(weights="resident"))
+        make_plan(replace(v11.network, nodes=nodes), load_board("pynq-z2"), PlanOptions(weights="resident"))
 
 
 def test_deep_compression_is_resident_on_the_pynq_z2_and_fast(v10: Plan) -> None:
