@@ -1,6 +1,7 @@
 """Run all notebooks of a build on the simulated board and write them, with outputs, into docs/notebooks.
 
-scripts/test_board --setup-only && .venv-board/bin/python scripts/make_notebooks.py BUILD_DIR [NAME ...]
+scripts/setup sim,test,board,notebook .venv-board
+.venv-board/bin/python scripts/make_notebooks.py BUILD_DIR [NAME ...]
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from squeeze_hls import notebook
 from squeeze_hls.builds import open_build
 from squeeze_hls.emit import notebooks
+from squeeze_hls.progress import SILENT
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "notebooks"
 SCRIPT = "application/javascript"
@@ -21,7 +23,9 @@ SCRIPT = "application/javascript"
 def main(build_dir: str, *names: str) -> None:
     with tempfile.TemporaryDirectory(prefix="squeeze-hls-notebooks-") as name:
         work = Path(name)
-        folder = notebook.prepare(open_build(Path(build_dir)), work / "board").folder
+        build = open_build(Path(build_dir))
+        folder = notebook.prepare(build, work / "board").folder
+        notebook.compile_engine(build, SILENT)
         kernels = notebook.write_kernel(work)
         TARGET.mkdir(exist_ok=True)
         for stem in names or notebooks.names():

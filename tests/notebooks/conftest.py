@@ -11,6 +11,7 @@ import pytest
 
 from squeeze_hls import cli, notebook
 from squeeze_hls.builds import open_build
+from squeeze_hls.progress import SILENT
 
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"
 
@@ -45,6 +46,8 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def executed(whole: Path, kernels: Path) -> Callable[[str], Any]:
-    """A notebook of the whole build, by its name, with its outputs."""
-    folder = notebook.prepare(open_build(whole), notebook.default_folder(whole)).folder
+    """A notebook of the whole build, by its name, with its outputs; made ready as the command does."""
+    build = open_build(whole)
+    folder = notebook.prepare(build, notebook.default_folder(whole)).folder
+    notebook.compile_engine(build, SILENT)
     return cache(lambda name: notebook.execute(folder / "notebooks" / f"{name}.ipynb", kernels))
