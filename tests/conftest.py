@@ -15,13 +15,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = re.compile(r"\b\d+x\d+x\d+\b")  # the array, among a test's parameters
-# What shares a compiled engine or a netlist; the largest group runs first.
+# What shares a compiled engine, a netlist or a network; the largest group runs first.
 TOGETHER = {
     "tests/cli/test_simulate.py": "simulate",
     "tests/rtl/test_engine.py": "whole networks",
     "tests/rtl/test_engine_cocotb.py": "cocotb",
     "tests/rtl/test_rtl_engine.py": "2x4x8",
     "tests/synth/": "synthesis",
+    "tests/whole/": "whole networks",  # quantizing Deep Compression takes a minute
 }
 
 
