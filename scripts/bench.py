@@ -134,7 +134,7 @@ def machine() -> str:
 
 def markdown(rows: list[Row]) -> str:
     load = f"Load average {os.getloadavg()[0]:.1f}: with other work on the machine, times are upper bounds."
-    lines = ["# Measured times", "", "By `scripts/bench`, which rewrites this page.", ""]
+    lines = ["# Measured times", "", "By `scripts/bench --markdown docs/measured.md`.", ""]
     lines += [f"{time.strftime('%Y-%m-%d')}, {machine()}.", load, "", "| what | seconds | bar |", "|---|---:|---:|"]
     lines += [f"| {r.what} | {'' if r.seconds is None else f'{r.seconds:.2f}'} | {r.bar} |" for r in rows]
     return "\n".join(lines) + "\n"
