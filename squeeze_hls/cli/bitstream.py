@@ -12,8 +12,6 @@ from rich.table import Table
 from squeeze_hls.cli.options import Existing, global_options, json_option, pass_terminal
 from squeeze_hls.cli.terminal import Terminal, cells, printable, table
 
-LABELS = {"bram36": "BRAM36"}
-
 
 @click.command()
 @click.argument("folder", metavar="BUILD_DIR", type=Existing)
@@ -81,7 +79,7 @@ def _resources(report: dict[str, Any]) -> Table:
             engine = f"{entry['used']:,}" if entry["source"] == "implemented" else ""
             result.add_row(
                 *cells(
-                    LABELS.get(name, name.upper()),
+                    name.upper(),
                     f"{used:,}",
                     engine,
                     f"{entry['estimate']:,}",

@@ -11,8 +11,6 @@ from rich.table import Table
 from squeeze_hls.cli.options import Existing, global_options, json_option, pass_terminal
 from squeeze_hls.cli.terminal import Terminal, cells, printable, table
 
-LABELS = {"bram36": "BRAM36"}
-
 
 @click.command()
 @click.argument("folder", metavar="BUILD_DIR", type=Existing)
@@ -45,5 +43,5 @@ def _resources(report: dict[str, Any]) -> Table:
     for name, entry in report["resources"].items():
         if entry["used"] or entry["available"]:
             figures = (f"{entry[key]:,}" for key in ("used", "estimate", "available"))
-            result.add_row(*cells(LABELS.get(name, name.upper()), *figures))
+            result.add_row(*cells(name.upper(), *figures))
     return result

@@ -56,8 +56,7 @@ def _resources(report: dict[str, Any]) -> Table:
             continue
         parts = ", ".join(f"{part} {count}" for part, count in entry.get("parts", {}).items())
         share = f"{100 * entry['used'] / max(1, entry['available']):.0f} % ({entry['source']})"
-        label = {"bram36": "BRAM36"}.get(name, name.upper())
-        table.add_row(label, f"{entry['used']:,}", f"{entry['available']:,}", share, parts)
+        table.add_row(name.upper(), f"{entry['used']:,}", f"{entry['available']:,}", share, parts)
     return table
 
 
