@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +52,16 @@ def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener
         folded, pad_value, _ = fold_preprocess(graph)
         border = np.array(pad_value, np.float32)
         weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
-        with listener.stage("evaluate") as stage:
-            logits = _each(batch.logits(folded, part, border) for part in _batches(graph, chosen, stage))
-            result = evaluate.evaluate(logits, chosen.labels)
-            stage.outcome = f"{name}: {len(chosen)} pictures in floating point"
         return Side(
             name=name,
             numbers="float",
-            result=result,
+            result=_judge(
+                f"{name}: {len(chosen)} pictures in floating point",
+                lambda some: batch.logits(folded, some, border),
+                graph,
+                chosen,
+                listener,
+            ),
             weights=weights,
             weight_bytes=4 * weights,
             residency=None,
@@ -73,14 +76,16 @@ def _integer(
     from squeeze_hls.plan import make_plan
 
     plan = make_plan(network, board)
-    with listener.stage("evaluate") as stage:
-        logits = _each(measure.integer_logits(network, part) for part in _batches(graph, chosen, stage))
-        result = evaluate.evaluate(logits, chosen.labels)
-        stage.outcome = f"{name}: {len(chosen)} pictures in integers"
     return Side(
         name=name,
         numbers="6 bit",
-        result=result,
+        result=_judge(
+            f"{name}: {len(chosen)} pictures in integers",
+            lambda some: measure.integer_logits(network, some),
+            graph,
+            chosen,
+            listener,
+        ),
         weights=sum(conv.weight.size for conv in network.convs),
         weight_bytes=len(plan.weights_bin),
         residency=plan.residency,
@@ -88,13 +93,23 @@ def _integer(
     )
 
 
+def _judge(
+    outcome: str,
+    logits: Callable[[np.ndarray], np.ndarray],
+    graph: Graph,
+    chosen: PictureSet,
+    listener: Listener,
+) -> evaluate.Result:
+    """Rank all pictures by ``logits``, which takes some of them, u8 (N, H, W, 3), to (N, classes)."""
+    with listener.stage("evaluate") as stage:
+        each = chain.from_iterable(map(logits, _batches(graph, chosen, stage)))
+        result = evaluate.evaluate(each, chosen.labels)
+        stage.outcome = outcome
+    return result
+
+
 def _batches(graph: Graph, chosen: PictureSet, stage: Stage) -> Iterator[np.ndarray]:
     for start in range(0, len(chosen), PICTURES):
         stage.progress(start, len(chosen), chosen.names[start])
         some = chosen[start : start + PICTURES]
         yield np.stack([prepare(picture.pixels, graph.input_shape, graph.preprocess) for picture in some])
-
-
-def _each(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    for logits in batches:
-        yield from logits

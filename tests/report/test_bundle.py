@@ -9,6 +9,7 @@ import pytest
 from squeeze_hls import bundle as bundle_module
 from squeeze_hls.bundle import Bundle, check_path, write_bundle, write_file
 from squeeze_hls.errors import InputError
+from tests.ssh_board import tree
 
 
 def a_build(text: str = "one", extra: str | None = None) -> Bundle:
@@ -18,10 +19,6 @@ def a_build(text: str = "one", extra: str | None = None) -> Bundle:
     report = {"schema_version": 1, "engine": {"id": "0" * 8}, "files": bundle.digests()}
     bundle.add("report.json", json.dumps(report))
     return bundle
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.mark.parametrize(
