@@ -11,10 +11,13 @@ accumulator     s24, proven to be exact from the actual weights (``accumulator_b
 requantize      ``y = clamp((acc * M + 2**(S - 1)) >> S, 0, top)``, arithmetic shift
 multiplier M    u17 in [2**16, 2**17), per output channel
 shift S         per output channel ``S_layer - offset``, offset in [0, 15], 1 <= S <= 41
+addition        ``y = clamp((sum(x_i * A_i) + 2**15) >> 16, 0, top)``, u8 ``x_i`` of any scales
+multiplier A    u24, ``scale_i / scale_out`` in units of 2**-16
 ==============  ==========================================================================
 
 ``top`` is 255 for activations and 65535 for the last convolution, whose outputs are summed over
-the pixels of each channel to the s32 logits.
+the pixels of each channel to the s32 logits.  A network that was quantized to fewer steps, or with a
+clipped range, has a smaller one.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ ACCUMULATOR_MAX = 2 ** (ACCUMULATOR_BITS - 1) - 1
 MULTIPLIER_MIN, MULTIPLIER_MAX = 2**16, 2**17 - 1
 SHIFT_MIN, SHIFT_MAX = 1, 41
 SHIFT_OFFSET_MAX = 15
+ADD_SHIFT = 16
+ADD_MULTIPLIER_END = 2**24
 
 
 def requantize(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, top: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Add, Concat, GlobalAverage, IntConv, IntNetwork, MaxPool, Pads
+from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, Pads
 
 FLOAT32_EXACT = 2**24  # every integer of smaller magnitude is exact in float32
 LOGIT_MAX = 2**31 - 1
@@ -37,8 +37,8 @@ def run(network: IntNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
             tensors[node.output] = max_pool(tensors[node.input], node.kernel, node.stride, node.ceil)
         elif isinstance(node, Concat):
             tensors[node.output] = np.concatenate([tensors[t] for t in node.inputs], axis=2)
-        elif isinstance(node, Add):
-            tensors[node.output] = add(*(tensors[t] for t in node.inputs))
+        elif isinstance(node, IntAdd):
+            tensors[node.output] = add(node, [tensors[t] for t in node.inputs])
         elif isinstance(node, GlobalAverage):
             tensors[node.output] = pixel_sum(tensors[node.input], node.name)
     return tensors
@@ -101,9 +101,13 @@ def max_pool(x: np.ndarray, kernel: int, stride: int, ceil: bool) -> np.ndarray:
     return windows(padded, (kernel, kernel), stride)[:rows, :columns].max(axis=(2, 3))
 
 
-def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Saturating sum of two u8 (H, W, C) that share one scale."""
-    return np.minimum(a.astype(np.int64) + b, arith.ACTIVATION_MAX).astype(np.uint8)
+def add(node: IntAdd, inputs: list[np.ndarray]) -> np.ndarray:
+    """Saturating sum of u8 (H, W, C), each brought to the scale of the output; one rounding, halves up."""
+    total = np.zeros(inputs[0].shape, np.int64)
+    for x, multiplier in zip(inputs, node.multiplier, strict=True):
+        total += x.astype(np.int64) * multiplier
+    half = 1 << (arith.ADD_SHIFT - 1)
+    return np.clip((total + half) >> arith.ADD_SHIFT, 0, node.top).astype(np.uint8)
 
 
 def pixel_sum(x: np.ndarray, name: str = "average") -> np.ndarray:

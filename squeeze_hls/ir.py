@@ -29,6 +29,8 @@ class Preprocess:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # in the model's channel order, pixels 0..255
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)  # in the model's channel order
     resize: int = 256  # pictures are resized to resize x resize, then centre-cropped to the input
+    # u8 tables (R, G, B) of 256 bytes that replace pixels once they are cropped; the model's quantizer of the picture
+    levels: tuple[bytes, bytes, bytes] | None = None
 
 
 CAFFE = Preprocess(channels="BGR", mean=(104.0, 117.0, 123.0))
@@ -82,11 +84,22 @@ class Concat:
 
 @dataclass(frozen=True, kw_only=True)
 class Add:
-    """Element-wise sum of a bypass network."""
+    """Element-wise sum of feature maps, as in a bypass network."""
 
     name: str
-    inputs: tuple[str, str]
+    inputs: tuple[str, ...]
     output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntAdd:
+    """Element-wise sum of u8 feature maps, each with a scale of its own: see ``arith.add``."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    multiplier: tuple[int, ...]  # of each input: its scale / the output's, in 2**-16
+    top: int = arith.ACTIVATION_MAX  # largest output value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +144,7 @@ class IntConv:
     stride: int
     pads: Pads
     wide: bool = False  # u16 output: the convolution whose outputs are averaged
+    limit: int | None = None  # largest output value, where that is not the largest of its type
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -139,16 +153,21 @@ class IntConv:
     @property
     def top(self) -> int:
         """Largest output value."""
-        return arith.WIDE_MAX if self.wide else arith.ACTIVATION_MAX
+        return type_max(self.wide) if self.limit is None else self.limit
+
+
+def type_max(wide: bool) -> int:
+    """Largest value of a u8 or (``wide``) u16 feature map."""
+    return arith.WIDE_MAX if wide else arith.ACTIVATION_MAX
 
 
 GraphNode = Conv | MaxPool | Concat | Add | GlobalAverage
-IntNode = IntConv | MaxPool | Concat | Add | GlobalAverage
+IntNode = IntConv | MaxPool | Concat | IntAdd | GlobalAverage
 
 
 def node_inputs(node: GraphNode | IntNode) -> tuple[str, ...]:
     """The tensors that a node reads."""
-    return node.inputs if isinstance(node, (Concat, Add)) else (node.input,)
+    return node.inputs if isinstance(node, (Concat, Add, IntAdd)) else (node.input,)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -253,7 +272,7 @@ def _output_shape(node: GraphNode | IntNode, inputs: list[Shape]) -> Shape:
         if len({(h, w) for h, w, _ in inputs}) != 1:
             raise InputError(f"{node.name}: the concatenated feature maps differ in size: {inputs}")
         out = (height, width, sum(c for _, _, c in inputs))
-    elif isinstance(node, Add):
+    elif isinstance(node, (Add, IntAdd)):
         if len(set(inputs)) != 1:
             raise InputError(f"{node.name}: the added feature maps differ in shape: {inputs}")
         out = inputs[0]
@@ -272,8 +291,11 @@ def verify_int_network(network: IntNetwork) -> None:
     network.shapes  # noqa: B018  raises on any inconsistency
     if not isinstance(network.nodes[-1], GlobalAverage):
         raise InputError(f"{network.name}: the last node must be the global average that gives the logits")
-    for conv in network.convs:
-        _verify_conv(conv)
+    for node in network.nodes:
+        if isinstance(node, IntConv):
+            _verify_conv(node)
+        elif isinstance(node, IntAdd):
+            _verify_add(node)
     summed = network.nodes[-1].input
     for conv in network.convs:
         if conv.wide != (conv.output == summed):
@@ -293,6 +315,7 @@ def _verify_conv(conv: IntConv) -> None:
         conv.multiplier.min() >= arith.MULTIPLIER_MIN and conv.multiplier.max() <= arith.MULTIPLIER_MAX,
         "multipliers leave [2^16, 2^17)",
     )
+    check(1 <= conv.top <= type_max(conv.wide), f"the largest output {conv.top} is not in [1, {type_max(conv.wide)}]")
     check(conv.shift.min() >= arith.SHIFT_MIN and conv.shift.max() <= arith.SHIFT_MAX, "shifts leave [1, 41]")
     check(int(conv.shift.max()) - int(conv.shift.min()) <= arith.SHIFT_OFFSET_MAX, "shifts are more than 15 apart")
     bound = arith.accumulator_bound(conv.weight, conv.bias)
@@ -302,6 +325,12 @@ def _verify_conv(conv: IntConv) -> None:
         f"output channel {worst} can reach {bound[worst]} in the accumulator, more than "
         f"{arith.ACCUMULATOR_MAX} (24 bits signed). Quantize with smaller weights for this channel.",
     )
+
+
+def _verify_add(add: IntAdd) -> None:
+    fits = len(add.multiplier) == len(add.inputs) and all(0 < m < arith.ADD_MULTIPLIER_END for m in add.multiplier)
+    if not fits or not 1 <= add.top <= arith.ACTIVATION_MAX:
+        raise InputError(f"{add.name}: the scales of what is added and of the sum are more than a factor of 256 apart")
 
 
 def _print(name: str, input_name: str, input_shape: Shape, nodes: tuple[GraphNode, ...] | tuple[IntNode, ...]) -> str:
@@ -346,6 +375,6 @@ def _operator(node: GraphNode | IntNode) -> str:
         return f"maxpool{node.kernel}x{node.kernel}/{node.stride}" + (" ceil" if node.ceil else "")
     if isinstance(node, Concat):
         return "concat"
-    if isinstance(node, Add):
+    if isinstance(node, (Add, IntAdd)):
         return "add"
     return "average"

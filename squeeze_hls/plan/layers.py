@@ -13,7 +13,7 @@ import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Add, Concat, GlobalAverage, IntConv, IntNetwork, MaxPool, node_inputs
+from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, node_inputs
 from squeeze_hls.plan.engine import EngineConfig
 
 
@@ -148,7 +148,7 @@ def _layer(network: IntNetwork, engine: EngineConfig, tensor: str, readers: dict
     shapes = network.shapes
     nodes = readers.get(tensor, [])
     for node in nodes:
-        if isinstance(node, Add):
+        if isinstance(node, IntAdd):
             raise InputError(f"Add '{node.name}': bypass networks are not supported yet; use a network without bypass")
     convs = [n for n in nodes if isinstance(n, IntConv)]
     if len(convs) != len(nodes) or len(convs) not in (1, 2):

@@ -13,7 +13,19 @@ from itertools import pairwise
 import numpy as np
 
 from squeeze_hls import arith
-from squeeze_hls.ir import Add, Concat, Conv, GlobalAverage, Graph, GraphNode, IntConv, IntNode, MaxPool, node_inputs
+from squeeze_hls.ir import (
+    Add,
+    Concat,
+    Conv,
+    GlobalAverage,
+    Graph,
+    GraphNode,
+    IntAdd,
+    IntConv,
+    IntNode,
+    MaxPool,
+    node_inputs,
+)
 
 COLUMN_BYTES = 16 * 2**20
 POOLED = 8  # pictures at a time
@@ -86,9 +98,18 @@ def apply(node: GraphNode | IntNode, inputs: list[np.ndarray], border: np.ndarra
     if isinstance(node, Concat):
         return np.concatenate(inputs, axis=3)
     if isinstance(node, Add):
-        return inputs[0] + inputs[1]
+        return functools.reduce(np.add, inputs)
+    if isinstance(node, IntAdd):
+        return _integer_sum(node, inputs)
     assert isinstance(node, GlobalAverage)
     return inputs[0].mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+
+
+def _integer_sum(node: IntAdd, inputs: list[np.ndarray]) -> np.ndarray:
+    """``arith``'s addition of u8 maps in float64, which holds it exactly."""
+    factors = np.ldexp(np.array(node.multiplier, np.float64), -arith.ADD_SHIFT)
+    total = functools.reduce(np.add, (x * factor for x, factor in zip(inputs, factors, strict=True)))
+    return np.clip(np.floor(total + 0.5), 0, node.top).astype(np.uint8)
 
 
 def last_use(graph: Graph) -> dict[str, int]:

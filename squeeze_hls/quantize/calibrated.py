@@ -14,7 +14,17 @@ import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Conv, GlobalAverage, Graph, IntConv, IntNetwork, IntNode, node_inputs, verify_int_network
+from squeeze_hls.ir import (
+    Add,
+    Conv,
+    GlobalAverage,
+    Graph,
+    IntConv,
+    IntNetwork,
+    IntNode,
+    node_inputs,
+    verify_int_network,
+)
 from squeeze_hls.quantize import batch, integers, rounding, scales, statistics
 from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
@@ -116,6 +126,15 @@ class _Calibration:
             self.nodes.append(self._conv(node))
         elif isinstance(node, GlobalAverage):
             self.nodes.append(node)
+        elif isinstance(node, Add):
+            own = [self.scale[self.groups[t]] for t in sources]
+            scale = self.scale[self.groups[node.output]]
+            add = integers.integer_add(node, own, scale)
+            self.real[node.output] = batch.apply(
+                node, [self.real[t] * (s / scale) for t, s in zip(sources, own, strict=True)]
+            )
+            self.quantized[node.output] = batch.apply(add, [self.quantized[t] for t in sources])
+            self.nodes.append(add)
         else:
             self.real[node.output] = batch.apply(node, [self.real[t] for t in sources])
             self.quantized[node.output] = batch.apply(node, [self.quantized[t] for t in sources])

@@ -8,7 +8,7 @@ import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Conv, Graph, IntNetwork, IntNode, verify_int_network
+from squeeze_hls.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
 from squeeze_hls.quantize import integers, rounding, scales
 from squeeze_hls.quantize.folding import fold_preprocess
 
@@ -37,6 +37,9 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
             source, target = (scale[groups[t]] for t in (node.input, node.output))
             wide = node.output == integers.averaged(folded)
             nodes.append(integers.integer_conv(node, weight, step, source, target, wide=wide))
+        elif isinstance(node, Add):
+            own = [scale[groups[t]] for t in node.inputs]
+            nodes.append(integers.integer_add(node, own, scale[groups[node.output]]))
         else:
             nodes.append(node)
     network = IntNetwork(

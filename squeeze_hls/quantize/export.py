@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from squeeze_hls import __version__, arith
 from squeeze_hls.frontend import LABELS_KEY, PREPROCESS_KEY, labels_to_json, preprocess_to_json
-from squeeze_hls.ir import Add, Concat, GlobalAverage, IntConv, IntNetwork, MaxPool
+from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, type_max
 from squeeze_hls.quantize.integers import as_float32
 
 OPSET = 21  # the first whose QuantizeLinear writes uint16
@@ -87,7 +87,7 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
 
-    def write(self, node: IntConv | MaxPool | Concat | Add | GlobalAverage) -> None:
+    def write(self, node: IntConv | MaxPool | Concat | IntAdd | GlobalAverage) -> None:
         if isinstance(node, IntConv):
             self._conv(node)
         elif isinstance(node, MaxPool):
@@ -98,10 +98,11 @@ class _Writer:
             )  # fmt: skip
         elif isinstance(node, Concat):
             self._node("Concat", list(node.inputs), node.output, node.name, axis=1)
-        elif isinstance(node, Add):
-            total = self._own(f"{node.output}/sum")
-            self._node("Add", list(node.inputs), total, node.name)
-            self._quantizer(total, node.output, self.scale[node.output], arith.ACTIVATION_MAX)
+        elif isinstance(node, IntAdd):
+            total, positive = self._own(f"{node.output}/sum"), self._own(f"{node.output}/relu")
+            self._node("Sum", list(node.inputs), total, node.name)
+            self._clamp(total, positive, node, arith.ACTIVATION_MAX)
+            self._quantizer(positive, node.output, arith.ACTIVATION_MAX)
         else:
             self._node("GlobalAveragePool", [node.input], node.output, node.name)
             self._node("Flatten", [node.output], self.result, f"{node.name}/flatten", axis=1)
@@ -125,8 +126,19 @@ class _Writer:
             products = self._own(f"{name}/products")
             self._node("Conv", [conv.input, weight], products, conv.name, **shape)
             self._add_bias(products, offset, sums, f"{conv.name}/bias", len(conv.bias))
-        self._node("Relu", [sums], positive, f"{conv.name}/relu")
-        self._quantizer(positive, name, scale_out, conv.top)
+        self._clamp(sums, positive, conv, type_max(conv.wide))
+        self._quantizer(positive, name, type_max(conv.wide))
+
+    def _clamp(self, source: str, result: str, node: IntConv | IntAdd, type_top: int) -> None:
+        """ReLU; where outputs of ``node`` stay below the largest integer of their type, with an upper bound."""
+        if node.top == type_top:
+            self._node("Relu", [source], result, f"{node.name}/relu")
+            return
+        low = self._put(self._own("zero"), np.array(0, np.float32))
+        high = np.array(node.top * self.scale[node.output], np.float32)
+        self._node(
+            "Clip", [source, low, self._put(self._own(f"{node.output}/limit"), high)], result, f"{node.name}/clip"
+        )
 
     def _add_bias(self, source: str, bias: str, target: str, name: str, channels: int) -> None:
         """Add the bias as a batch normalization that does nothing else.
@@ -151,8 +163,8 @@ class _Writer:
         self._quant(stored, self._put(self._own(f"{name}/weight_scale"), scale), real, arith.WEIGHT_BITS, signed=1)
         return real
 
-    def _quantizer(self, source: str, target: str, scale: float, top: int) -> None:
-        step = self._put(self._own(f"{target}/scale"), np.array(scale, np.float32))
+    def _quantizer(self, source: str, target: str, top: int) -> None:
+        step = self._put(self._own(f"{target}/scale"), np.array(self.scale[target], np.float32))
         if self.format == "qonnx":
             self._quant(source, step, target, top.bit_length(), signed=0)
             return

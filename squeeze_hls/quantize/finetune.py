@@ -15,7 +15,18 @@ import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError, MissingToolError
-from squeeze_hls.ir import Add, Concat, Conv, Graph, IntConv, IntNetwork, MaxPool, node_inputs, verify_int_network
+from squeeze_hls.ir import (
+    Add,
+    Concat,
+    Conv,
+    Graph,
+    IntAdd,
+    IntConv,
+    IntNetwork,
+    MaxPool,
+    node_inputs,
+    verify_int_network,
+)
 from squeeze_hls.progress import Stage
 from squeeze_hls.quantize import coded, export, integers
 
@@ -191,7 +202,10 @@ def _passed(torch: Any, node: Any, inputs: list[Any]) -> torch.Tensor:
     if isinstance(node, Concat):
         return torch.cat(inputs, 1)
     if isinstance(node, Add):
-        return inputs[0] + inputs[1]
+        return sum(inputs[1:], inputs[0])
+    if isinstance(node, IntAdd):
+        scaled = [x * (m / 2**arith.ADD_SHIFT) for x, m in zip(inputs, node.multiplier, strict=True)]
+        return _rounded(sum(scaled[1:], scaled[0]).clamp(max=node.top))
     return inputs[0].mean((2, 3))
 
 
@@ -220,8 +234,6 @@ def _logits(torch: Any, network: IntNetwork, layers: dict[str, _Layer], x: torch
             weight = _rounded(layer.weight).clamp(arith.WEIGHT_MIN, arith.WEIGHT_MAX) * factor
             result = _convolved(torch, node, inputs[0], weight, layer.bias, edge)
             tensors[node.output] = _rounded(result.clamp(0, node.top))
-        elif isinstance(node, Add):
-            tensors[node.output] = _passed(torch, node, inputs).clamp(max=arith.ACTIVATION_MAX)
         else:
             tensors[node.output] = _passed(torch, node, inputs)
     return tensors[network.nodes[-1].output] * network.scale[node_inputs(network.nodes[-1])[0]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Add, Concat, Conv, Graph, IntConv, MaxPool, node_inputs
+from squeeze_hls.ir import Add, Concat, Conv, Graph, IntAdd, IntConv, MaxPool, node_inputs
 
 BIAS_MAX = arith.ACCUMULATOR_MAX
 LATTICE_BITS = {False: 13, True: 5}  # u8, u16 outputs
@@ -20,7 +20,7 @@ COARSEST = 12  # bits of the multiplier that may be zero
 def scale_groups(graph: Graph) -> dict[str, str]:
     """For each tensor a representative of those that must share its activation scale.
 
-    Pooling, concatenation and addition hand integers on, so their inputs and outputs share one.
+    Pooling and concatenation hand integers on, so their inputs and outputs share one.
     """
     parent: dict[str, str] = {}
 
@@ -31,7 +31,7 @@ def scale_groups(graph: Graph) -> dict[str, str]:
 
     for node in graph.nodes:
         find(node.output)
-        if isinstance(node, (MaxPool, Concat, Add)):
+        if isinstance(node, (MaxPool, Concat)):
             for tensor in node_inputs(node):
                 parent[find(tensor)] = find(node.output)
     return {tensor: find(tensor) for tensor in (graph.input, *(n.output for n in graph.nodes))}
@@ -91,6 +91,18 @@ def integer_conv(
         pads=conv.pads,
         wide=wide,
     )
+
+
+def integer_add(add: Add, scales_in: list[float], scale_out: float, top: int = arith.ACTIVATION_MAX) -> IntAdd:
+    """The integer addition of feature maps with these scales; raises InputError where they are too far apart."""
+    multiplier = tuple(round(scale / scale_out * 2**arith.ADD_SHIFT) for scale in scales_in)
+    if not all(0 < m < arith.ADD_MULTIPLIER_END for m in multiplier):
+        shown = ", ".join(f"{scale:g}" for scale in scales_in)
+        raise InputError(
+            f"{add.name}: it adds feature maps of scales {shown} to one of scale {scale_out:g}; they may be a factor of "
+            "256 apart. Quantize them with closer scales."
+        )
+    return IntAdd(name=add.name, inputs=add.inputs, output=add.output, multiplier=multiplier, top=top)
 
 
 def averaged(graph: Graph) -> str:

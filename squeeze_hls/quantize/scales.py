@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from squeeze_hls import arith
-from squeeze_hls.ir import Conv, Graph
+from squeeze_hls.ir import Add, Conv, Graph
 from squeeze_hls.quantize import batch, integers, rounding
 
 CLIPS = np.linspace(0.3, 1.0, 36)  # candidates, of the largest activation
@@ -20,8 +20,8 @@ def activation_scales(
 ) -> dict[str, float]:
     """Scale of each group of tensors that share one; the picture's is 1.
 
-    Runs the float network on the pictures, a few at a time, and keeps a sample of every convolution's
-    outputs.
+    Runs the float network on the pictures, a few at a time, and keeps a sample of what every convolution
+    and addition gives.
     """
     samples: dict[str, list[np.ndarray]] = {}
     largest: dict[str, float] = {}
@@ -29,7 +29,7 @@ def activation_scales(
     for start in range(0, len(images), BATCH):
         tensors = batch.run(graph, images[start : start + BATCH], border)
         for node in graph.nodes:
-            if isinstance(node, Conv):
+            if isinstance(node, (Conv, Add)):
                 flat, group = tensors[node.output].reshape(-1), groups[node.output]
                 samples.setdefault(group, []).append(flat[rng.integers(0, flat.size, keep * BATCH)])
                 largest[group] = max(largest.get(group, 0.0), float(flat.max()))

@@ -83,7 +83,7 @@ def backward(graph: Graph, tensors: Gradients, by_logits: np.ndarray) -> list[tu
             shape = tensors[node.input].shape
             parts = [np.broadcast_to(gradient / (shape[1] * shape[2]), shape)]
         else:  # Add
-            parts = [gradient, gradient]
+            parts = [gradient] * len(sources)
         for tensor, part in zip(sources, parts, strict=True):
             pending[tensor] = pending[tensor] + part if tensor in pending else part
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls.ir import Add, Concat, GlobalAverage, IntConv, IntNetwork, MaxPool
+from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool
 
 
 def run(network: IntNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -18,8 +18,8 @@ def run(network: IntNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
             result = _pool(node, tensors[node.input], network.shapes[node.output])
         elif isinstance(node, Concat):
             result = np.concatenate([tensors[t] for t in node.inputs], axis=2)
-        elif isinstance(node, Add):
-            result = np.minimum(tensors[node.inputs[0]] + tensors[node.inputs[1]], 255)
+        elif isinstance(node, IntAdd):
+            result = _add(node, [tensors[t] for t in node.inputs])
         else:
             assert isinstance(node, GlobalAverage)
             x = tensors[node.input]
@@ -41,7 +41,15 @@ def _conv(node: IntConv, x: np.ndarray, border: tuple[int, ...] | None, shape: t
         assert abs(total) < 2**23, "the accumulator has 24 bits"
         shift = int(node.shift[o])
         scaled = (total * int(node.multiplier[o]) + 2 ** (shift - 1)) // 2**shift
-        result[r, c, o] = min(max(scaled, 0), 65535 if node.wide else 255)
+        result[r, c, o] = min(max(scaled, 0), (65535 if node.wide else 255) if node.limit is None else node.limit)
+    return result
+
+
+def _add(node: IntAdd, inputs: list[np.ndarray]) -> np.ndarray:
+    result = np.zeros(inputs[0].shape, np.int64)
+    for at in np.ndindex(*result.shape):
+        total = sum(int(x[at]) * m for x, m in zip(inputs, node.multiplier, strict=True))
+        result[at] = min((total + 2**15) // 2**16, node.top)
     return result
 
 

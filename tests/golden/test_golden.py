@@ -7,7 +7,7 @@ import pytest
 
 from squeeze_hls import arith, golden
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Add, Concat, GlobalAverage, IntConv, IntNetwork, Pads, verify_int_network
+from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, Pads, verify_int_network
 from tests.golden import naive
 from tests.networks import random_network
 
@@ -105,7 +105,8 @@ def test_average_is_the_sum_of_all_pixels_with_the_border_of_a_padded_convolutio
 def test_concatenation_and_addition() -> None:
     first, second = (conv(n, "image", [[[[w, 0, 0]]]], [0], 1.0) for n, w in (("a", 1), ("b", 2)))
     net = network(
-        first, second, Concat(name="c", inputs=("b", "a"), output="c"), Add(name="d", inputs=("a", "b"), output="d"),
+        first, second, Concat(name="c", inputs=("b", "a"), output="c"),
+        IntAdd(name="d", inputs=("a", "b"), output="d", multiplier=(65536, 65536)),
         shape=(1, 2, 3),
     )  # fmt: skip
     result = golden.run(net, np.array([[[50, 0, 0], [100, 0, 0]]], np.uint8))

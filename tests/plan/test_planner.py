@@ -9,7 +9,7 @@ import pytest
 
 from squeeze_hls.board import load_board
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.ir import Add, Concat, GlobalAverage, IntNetwork, MaxPool, Pads
+from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntNetwork, MaxPool, Pads
 from squeeze_hls.plan import PlanOptions, make_plan
 from squeeze_hls.plan.addresses import pool_done
 from squeeze_hls.plan.engine import EngineConfig, power_of_two_pieces
@@ -135,7 +135,7 @@ def changed(network: IntNetwork, name: str, **changes: object) -> IntNetwork:
 def test_a_bypass_is_refused_for_now() -> None:
     network = fire_network()
     nodes = list(network.nodes)
-    nodes.insert(6, Add(name="bypass", inputs=("fire", "fire"), output="sum"))
+    nodes.insert(6, IntAdd(name="bypass", inputs=("fire", "fire"), output="sum", multiplier=(65536, 65536)))
     nodes[7] = replace(nodes[7], input="sum")
     refuse(replace(network, nodes=tuple(nodes)), "Add 'bypass': bypass networks are not supported yet")
 
