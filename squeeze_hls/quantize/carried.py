@@ -23,12 +23,13 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
 
     Weights, biases and scales are taken as they are.  Where the last convolution has no activation scale
     it gets one at which it cannot saturate.  Other missing activation scales are chosen on the calibration
-    pictures ``images``, u8 (N, H, W, 3) RGB; without them InputError says so.
+    pictures ``images``, u8 (N, H, W, 3) RGB, and a note says so; without them InputError does.
     """
     folded, pad_value, notes = fold_preprocess(graph)
     folded, more = _round_first(folded)
     groups = integers.scale_groups(folded)
-    scale = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
+    scale, chosen = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
+    tops = folded.activation_top
     nodes: list[IntNode] = []
     for node in folded.nodes:
         if isinstance(node, Conv):
@@ -36,10 +37,13 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
             weight = np.rint(node.weight.astype(np.float64) / step[:, None, None, None])
             source, target = (scale[groups[t]] for t in (node.input, node.output))
             wide = node.output == integers.averaged(folded)
-            nodes.append(integers.integer_conv(node, weight, step, source, target, wide=wide))
+            nodes.append(
+                integers.integer_conv(node, weight, step, source, target, wide=wide, limit=tops.get(node.output))
+            )
         elif isinstance(node, Add):
             own = [scale[groups[t]] for t in node.inputs]
-            nodes.append(integers.integer_add(node, own, scale[groups[node.output]]))
+            top = tops.get(node.output, arith.ACTIVATION_MAX)
+            nodes.append(integers.integer_add(node, own, scale[groups[node.output]], top))
         else:
             nodes.append(node)
     network = IntNetwork(
@@ -51,7 +55,7 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
         scale=integers.tensor_scales(folded, groups, scale),
         preprocess=folded.preprocess,
         labels=graph.labels,
-        notes=notes + more,
+        notes=notes + more + chosen,
     )
     verify_int_network(network)
     return network
@@ -83,23 +87,28 @@ def _round_first(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
 
 def _group_scales(
     graph: Graph, groups: dict[str, str], images: np.ndarray | None, border: np.ndarray, seed: int
-) -> dict[str, float]:
-    """The scale of each group of tensors that share one."""
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The scale of each group of tensors that share one, and a note where pictures decided."""
     known = {groups[graph.input]: 1.0}
     known |= {groups[t]: float(np.float32(s)) for t, s in graph.activation_scale.items() if t != graph.input}
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
     for conv in convs:
         if conv.output == integers.averaged(graph) and groups[conv.output] not in known:
             known[groups[conv.output]] = _safe_scale(conv, known.get(groups[conv.input], 1.0))
-    missing = [conv.output for conv in convs if groups[conv.output] not in known]
+    computed = [node.output for node in graph.nodes if isinstance(node, (Conv, Add))]
+    missing = [tensor for tensor in computed if groups[tensor] not in known]
     if not missing:
-        return known
+        return known, ()
     if images is None:
         raise InputError(
             f"{graph.name}: the model has no activation scale for '{missing[0]}' ({len(missing)} in all). "
             "Give calibration pictures, or export the model with quantized activations."
         )
-    return scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed)) | known
+    note = (
+        f"{len(missing)} feature maps have no quantizer in the model, '{missing[0]}' the first: they are rounded to 8 "
+        "bits, at scales chosen on the calibration pictures."
+    )
+    return scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed)) | known, (note,)
 
 
 def _safe_scale(conv: Conv, scale_in: float) -> float:
