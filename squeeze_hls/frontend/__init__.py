@@ -12,7 +12,7 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import zoo
 from squeeze_hls.frontend.context import Grid
 from squeeze_hls.frontend.deep_compression import MAX_NET_BYTES, read_deep_compression
-from squeeze_hls.frontend.levels import with_levels
+from squeeze_hls.frontend.levels import in_levels
 from squeeze_hls.frontend.limits import MAX_MODEL_BYTES
 from squeeze_hls.frontend.onnx_file import read_bytes, read_onnx_file
 from squeeze_hls.frontend.onnx_reader import read_graph
@@ -100,7 +100,7 @@ def load_graph(
     if given is None and assumed is not None:
         notify(assumed)
     graph = _finished(graph, given, read_labels(labels) if labels is not None else None, notify)
-    return with_levels(graph, grid, notify) if grid else graph
+    return in_levels(graph, grid, notify)
 
 
 def carries_preprocess(model: str | Path) -> bool:

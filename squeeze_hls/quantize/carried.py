@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
 from squeeze_hls.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
-from squeeze_hls.quantize import integers, rounding, scales
+from squeeze_hls.quantize import integers, scales
 from squeeze_hls.quantize.folding import fold_preprocess
 
 
@@ -26,7 +24,6 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
     pictures ``images``, u8 (N, H, W, 3) RGB, and a note says so; without them InputError does.
     """
     folded, pad_value, notes = fold_preprocess(graph)
-    folded, more = _round_first(folded)
     groups = integers.scale_groups(folded)
     scale, chosen = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
     tops = folded.activation_top
@@ -55,7 +52,7 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
         scale=integers.tensor_scales(folded, groups, scale),
         preprocess=folded.preprocess,
         labels=graph.labels,
-        notes=notes + more + chosen,
+        notes=notes + chosen,
     )
     verify_int_network(network)
     return network
@@ -65,24 +62,6 @@ def _own_scale(conv: Conv) -> np.ndarray:
     if conv.weight_scale is None:
         raise InputError(f"{conv.name}: its weights are not quantized, others are. Quantize all weights, or none.")
     return conv.weight_scale
-
-
-def _round_first(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """Give the first convolution integers again where folding the preprocessing took them.
-
-    That happens where the three colours have different factors (torchvision's standard deviations).
-    """
-    first = next(node for node in graph.nodes if isinstance(node, Conv))
-    rest = [node for node in graph.nodes if isinstance(node, Conv) and node is not first]
-    if first.weight_scale is not None or not all(node.weight_scale is not None for node in rest):
-        return graph, ()
-    flat = first.weight.reshape(len(first.bias), -1).astype(np.float64)
-    step = integers.as_float32(scales.weight_scale(flat, np.eye(flat.shape[1]), np.full(len(flat), 1e-12)))
-    rounded = (rounding.to_grid(flat / step[:, None]) * step[:, None]).reshape(first.weight.shape)
-    off = np.abs(rounded - first.weight).max() / np.abs(first.weight).max()
-    note = f"{first.name}: its weights were rounded again after folding the colours' factors in, by up to {off:.1%}."
-    folded = replace(first, weight=rounded.astype(np.float32), weight_scale=step)
-    return replace(graph, nodes=tuple(folded if n is first else n for n in graph.nodes)), (note,)
 
 
 def _group_scales(
