@@ -15,7 +15,7 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.quantizers import quant_range
 from tests.frontend.build import Builder, load, logits, picture
 from tests.frontend.compare import assert_snapshot, onnxruntime_logits, qonnx_logits
-from tests.frontend.dialects import Dialect, Qdq, Qonnx, network
+from tests.frontend.dialects import Dialect, Qcdq, Qdq, Qonnx, network
 
 CASES: dict[str, tuple[Dialect, dict[str, bool]]] = {
     "qonnx": (Qonnx(), {}),
@@ -30,6 +30,9 @@ CASES: dict[str, tuple[Dialect, dict[str, bool]]] = {
     "qdq_no_relu": (Qdq(), {"relu": False}),
     "qdq_int8_zero_point": (Qdq(int8=True), {}),
     "qdq_float_weights": (Qdq(fake=True), {}),
+    "qcdq_4_bits": (Qcdq(4), {}),
+    "qcdq_3_bits_int8_late": (Qcdq(3, int8=True), {"late": True}),
+    "qcdq_2_bits_halves": (Qcdq(2), {"halves": True}),
 }
 
 
