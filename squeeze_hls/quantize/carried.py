@@ -10,6 +10,9 @@ from squeeze_hls.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_net
 from squeeze_hls.quantize import integers, scales
 from squeeze_hls.quantize.folding import fold_preprocess
 
+LIFT = 0.26  # of an output step: what ``export.lift`` adds to a bias at most, and a little
+CLOSE = 1 / 32  # of an output step: a bias this near to a whole number of weight steps is near enough
+
 
 def is_quantized(graph: Graph) -> bool:
     """Whether weights of the network came with scales."""
@@ -33,6 +36,7 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
             step = integers.as_float32(_own_scale(node))
             weight = np.rint(node.weight.astype(np.float64) / step[:, None, None, None])
             source, target = (scale[groups[t]] for t in (node.input, node.output))
+            weight, step = _finer(node, weight, step, source, target)
             wide = node.output == integers.averaged(folded)
             nodes.append(
                 integers.integer_conv(node, weight, step, source, target, wide=wide, limit=tops.get(node.output))
@@ -56,6 +60,32 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
     )
     verify_int_network(network)
     return network
+
+
+def _finer(
+    conv: Conv, weight: np.ndarray, step: np.ndarray, scale_in: float, scale_out: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same weights in smaller steps, where biases would be rounded too far: a bias is a whole number of them.
+
+    Weights of two or three bits have steps of the size of an output.  Multiplied by a power of two they are the same
+    numbers, and multiplier and shift give the same factor.  Models that this package writes are never changed: their
+    biases are at most LIFT away from whole steps.
+    """
+    bias = np.asarray(conv.bias, np.float64)
+
+    def away(unit: np.ndarray) -> np.ndarray:
+        return np.abs(bias / unit - np.rint(bias / unit)) * unit / scale_out
+
+    unit = step * scale_in
+    if away(unit).max(initial=0.0) <= LIFT:
+        return weight, step
+    power = np.ones(len(bias))
+    largest = np.abs(weight).reshape(len(bias), -1)
+    reach = arith.ACTIVATION_MAX * largest.sum(axis=1) + np.abs(np.rint(bias / unit)) + 1
+    for _ in range(arith.WEIGHT_BITS - 1):
+        room = (2 * power * largest.max(axis=1) <= arith.WEIGHT_MAX) & (2 * power * reach <= arith.ACCUMULATOR_MAX)
+        power[room & (away(unit / power) > CLOSE)] *= 2
+    return weight * power[:, None, None, None], step / power
 
 
 def _own_scale(conv: Conv) -> np.ndarray:

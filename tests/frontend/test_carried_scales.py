@@ -173,3 +173,31 @@ def test_quantized_activations_and_float_weights(tmp_path: Path) -> None:
         expected = onnxruntime_logits(found, real)
         own = golden.run(network, image)[last] * network.scale[last]
         assert np.abs(own - expected).max() < 0.04 * expected.max()
+
+
+def test_biases_between_steps_of_coarse_weights(tmp_path: Path) -> None:
+    """A weight of one step is 0.9 output steps here: a bias of 0.45 of it must not be rounded away."""
+    b = Builder(("N", 3, 4, 4))
+    quant = "qonnx.custom_op.general.Quant"
+
+    def quantized(x: str, scale: float, bits: int, signed: int) -> str:
+        inputs = (b.const(scale), b.const(0.0), b.const(bits))
+        return b.node(quant, x, *inputs, signed=signed, narrow=0, rounding_mode="ROUND")
+
+    bias = np.array([0.45, -0.45, 0.3, 10.4])
+    w = quantized(b.const(np.sign(b.rng.normal(size=(4, 3, 1, 1)))), 1.0, 2, 1)
+    x = quantized(relu(b, b.conv("x", w, name="conv1", bias=bias)), 1 / 0.9, 8, 0)
+    graph = load(b.model(b.node("GlobalAveragePool", x)), tmp_path, preprocess=str(raw(tmp_path)))
+    network = from_quantized(graph)
+    image = np.random.default_rng(0).integers(0, 80, (4, 4, 3)).astype(np.uint8)
+    products = image.astype(float) @ np.sign(Builder().rng.normal(size=(4, 3, 1, 1)))[:, :, 0, 0].T
+    exact = np.clip((products + bias) * 0.9, 0, 255)
+    own = golden.run(network, image)[network.convs[0].output]
+    assert np.abs(own - exact).max() < 0.5 + 1 / 16
+
+
+def raw(folder: Path) -> Path:
+    """Preprocessing that hands pixels on."""
+    path = folder / "raw.json"
+    path.write_text('{"channels": "RGB", "mean": [0, 0, 0], "scale": [1, 1, 1], "resize": 32}')
+    return path

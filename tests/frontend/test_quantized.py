@@ -10,9 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from squeeze_hls import ir
+from squeeze_hls import golden, ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.quantizers import quant_range
+from squeeze_hls.quantize import to_int
 from tests.frontend.build import Builder, load, logits, picture
 from tests.frontend.compare import assert_snapshot, onnxruntime_logits, qonnx_logits
 from tests.frontend.dialects import Dialect, Qcdq, Qdq, Qonnx, network
@@ -55,6 +56,25 @@ def test_dialect(case: str, tmp_path: Path) -> None:
     assert np.ptp(expected) > 1e-2
     # rounding ties may fall apart between float32 and float64: one step of the last 8-bit tensor, averaged
     np.testing.assert_allclose(logits(graph, x), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.startswith("qdq_float")])
+def test_integers_compute_the_model(case: str, tmp_path: Path) -> None:
+    """The golden model of the carried integers, on real pixels.
+
+    Two-bit weights have steps as large as outputs: there the biases are kept by finer steps of the weights.
+    """
+    q, options = CASES[case]
+    model = network(q, **options)
+    graph = load(model, tmp_path)
+    image = np.random.default_rng(9).integers(0, 256, graph.input_shape).astype(np.uint8)
+    integers = to_int(graph)
+    last = integers.nodes[-1].output
+    own = golden.run(integers, image)[last] * integers.scale[last]
+    real = (image[:, :, ::-1].astype(np.float32) - np.array(ir.CAFFE.mean, np.float32)).transpose(2, 0, 1)[None]
+    expected = q.run(model, real)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(own, expected, atol=0.01 * np.abs(expected).max())
 
 
 def test_scales_of_the_pool_and_the_halves(tmp_path: Path) -> None:
