@@ -17,7 +17,7 @@ from squeeze_hls.frontend.context import Context, FeatureMap, Grid
 from squeeze_hls.frontend.layers import Layer, layer_inputs
 from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
 from squeeze_hls.frontend.onnx_file import OnnxFile
-from squeeze_hls.frontend.onnx_node import Node
+from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.operators import COMPUTING
 from squeeze_hls.frontend.passing import PASSING
 from squeeze_hls.frontend.preprocess import Size
@@ -50,8 +50,12 @@ def read_graph(
     source, result = _ends(file, constants)
     batch, shape = _input_shape(file, source, size)
     context = Context(constants=constants, opset=file.opset, input=source.name, notify=notify)
+    own = {(f.domain, f.name) for f in file.model.functions}
     context.maps[source.name] = _picture(source.name, batch, shape)
     for node in _needed(file, result):
+        if (node.proto.domain, node.proto.op_type) in own:
+            raise node.refuse("the file defines this operator itself.", "Export the model with its functions inlined.")
+        _check_new(context, node)
         _convert(context, node)
     end = context.maps.get(result)
     if end is None or not end.averaged:
@@ -141,6 +145,13 @@ def _needed(file: OnnxFile, result: str) -> list[Node]:
             wanted.update(i for i in proto.input if i)
             nodes.append(Node(proto))
     return nodes[::-1]
+
+
+def _check_new(context: Context, node: Node) -> None:
+    """Every name is written once; where one is not, files are read in more than one way."""
+    for name in filter(None, node.outputs):
+        if name in context.maps or name in context.constants:
+            raise node.refuse(f"it writes '{safe_name(name)}', which exists already.", RE_EXPORT)
 
 
 def _convert(context: Context, node: Node) -> None:

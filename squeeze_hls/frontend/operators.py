@@ -105,6 +105,10 @@ def _same(size: int, kernel: int, stride: int, mode: str) -> tuple[int, int]:
 
 def _floats(node: Node, what: str, values: np.ndarray) -> np.ndarray:
     """float32 values, all of them finite."""
+    if values.dtype.kind in "iub" or "int" in values.dtype.name:
+        raise node.refuse(
+            f"its {what} are integers ({values.dtype.name}) without a scale.", "Export them behind DequantizeLinear."
+        )
     with np.errstate(over="ignore"):
         result = values.astype(np.float32)
     bad = result.size - int(np.isfinite(result).sum())
