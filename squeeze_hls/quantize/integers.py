@@ -99,8 +99,8 @@ def integer_add(add: Add, scales_in: list[float], scale_out: float, top: int = a
     if not all(0 < m < arith.ADD_MULTIPLIER_END for m in multiplier):
         shown = ", ".join(f"{scale:g}" for scale in scales_in)
         raise InputError(
-            f"{add.name}: it adds feature maps of scales {shown} to one of scale {scale_out:g}; they may be a factor of "
-            "256 apart. Quantize them with closer scales."
+            f"{add.name}: it adds feature maps of scales {shown} to one of scale {scale_out:g}; they may be a factor "
+            "of 256 apart. Quantize them with closer scales."
         )
     return IntAdd(name=add.name, inputs=add.inputs, output=add.output, multiplier=multiplier, top=top)
 
