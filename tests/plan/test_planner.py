@@ -12,10 +12,12 @@ from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntNetwork, MaxPool, Pads
 from squeeze_hls.plan import PlanOptions, make_plan
 from squeeze_hls.plan.addresses import pool_done
+from squeeze_hls.plan.checks import PlanError, check_program
 from squeeze_hls.plan.engine import EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.fields import INSTRUCTION, LAYER, RECORDS
 from squeeze_hls.plan.layers import Layout
 from squeeze_hls.plan.planner import room_for_weights
+from squeeze_hls.plan.program import pack_program, parse_program
 from squeeze_hls.plan.resources import bram36, resources
 from squeeze_hls.plan.schedule import conv_rows, split_rows
 from tests.networks import int_conv, random_network
@@ -107,6 +109,33 @@ def test_bands_of_a_pooled_layer_share_no_convolution_row() -> None:
     conv1 = make_plan(fire_network(size=33), load_board("pynq-z2")).layers[0]  # 16 rows, pooled to 7
     bands = [conv_rows(conv1, *band) for band in split_rows(7, 3)]
     assert bands == [(0, 5), (5, 9), (9, 15)]
+
+
+# --- largest outputs ---
+
+
+def test_limits_stand_in_the_layers_of_their_convolutions() -> None:
+    network = fire_network()
+    for name, limit in (("conv1", 15), ("one", 3), ("three", 254), ("conv10", 4095)):
+        network = changed(network, name, limit=limit)
+    plan = make_plan(network, load_board("pynq-z2"))
+    layers = parse_program(plan.program_bin).layers
+    assert [(layer.top_a, layer.top_b) for layer in layers] == [(15, 0), (255, 0), (254, 3), (4095, 0)]
+    assert plan.timing.total == make_plan(fire_network(), load_board("pynq-z2")).timing.total
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value"), [(0, "top_a", 0), (0, "top_a", 256), (2, "top_b", 0), (3, "top_a", 0)]
+)
+def test_largest_outputs_beyond_their_type_are_refused(layer: int, name: str, value: int) -> None:
+    plan = make_plan(fire_network(), load_board("pynq-z2"))
+    check_program(plan.program, plan.engine)
+    program = parse_program(plan.program_bin)
+    setattr(program.layers[layer], name, value)
+    with pytest.raises(InputError, match="largest output is 0 or beyond its type"):
+        parse_program(pack_program(program))
+    with pytest.raises(PlanError, match=f"layer {layer}: the largest output"):
+        check_program(program, plan.engine)
 
 
 # --- cycles ---
