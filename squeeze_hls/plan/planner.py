@@ -13,7 +13,7 @@ from squeeze_hls.plan.assemble import Band, assemble
 from squeeze_hls.plan.checks import check_program, set_waits
 from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.hazards import prove
-from squeeze_hls.plan.layers import Layer, lower
+from squeeze_hls.plan.layers import MAX_TILE_WORDS, Layer, lower
 from squeeze_hls.plan.memory import MemoryMap
 from squeeze_hls.plan.program import Program, check_capacity, pack_program
 from squeeze_hls.plan.resources import Resources, resources, store_blocks
@@ -22,7 +22,6 @@ from squeeze_hls.plan.search import Fit, all_choices, search
 from squeeze_hls.plan.store import Store, build_store
 from squeeze_hls.plan.timing import Timing, predict
 
-MAX_TILE_WORDS = 256
 TABLES = 8  # of the entropy code; 4 would take half a percent more (docs/entropy.md)
 WORTHWHILE = 1.002  # a smaller activation memory is taken when it costs less than this factor in cycles
 
@@ -93,8 +92,7 @@ class Plan:
 def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = None) -> Plan:
     """Plan a network for a board, or for a frozen engine.
 
-    Raises DoesNotFitError naming what is short by how much and what would fit, InputError where the engine
-    cannot compute the network at all.
+    Raises DoesNotFitError naming what is short by how much and what would fit, or what the engine cannot compute.
     """
     options = options or PlanOptions()
     verify_int_network(network)
@@ -104,12 +102,12 @@ def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = N
     if options.engine is not None:
         layers = lower(network, options.engine)
         return _finish(network, board, clock, options.engine, layers, build_store(layers, options.engine))
-    sized, layers = _without_memories(network, board)
+    sized, layers = without_memories(network, board)
     engine, fit, store = _size_memories(sized, layers, board, options.weights)
     return _finish(network, board, clock, engine, layers, store, fit)
 
 
-def _without_memories(network: IntNetwork, board: Board) -> tuple[EngineConfig, tuple[Layer, ...]]:
+def without_memories(network: IntNetwork, board: Board) -> tuple[EngineConfig, tuple[Layer, ...]]:
     """The board's array and what it computes; memories for weights and activations are not sized yet."""
     bare = EngineConfig(
         pix=board.pix, cin=board.cin, cout=board.cout, act_pieces=(BRAM_WORDS,), tile_words=MAX_TILE_WORDS
@@ -147,16 +145,16 @@ def _size_memories(
 ) -> tuple[EngineConfig, Fit, Store]:
     """Give the weights their store, and the activations what is left, as little of it as costs no speed."""
     if weights != "streamed":
-        resident, store = _with_store(engine, layers, board)
+        resident, store = with_store(engine, layers, board)
         try:
-            return *_size_activations(resident, layers, board), store
+            return *size_activations(resident, layers, board), store
         except DoesNotFitError as error:
             if weights == "resident":
                 raise DoesNotFitError(_resident_refusal(resident, store, board, error)) from None
-    return *_size_activations(engine, layers, board), build_store(layers, engine)
+    return *size_activations(engine, layers, board), build_store(layers, engine)
 
 
-def _with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Store]:
+def with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Store]:
     """The engine with a store, and with a decoder of the entropy code where it is used and the board has the LUTs."""
     plain = replace(engine, store_pieces=(BRAM_WORDS,))
     coded = replace(plain, tables=TABLES)
@@ -169,7 +167,7 @@ def _with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -
     return replace(engine, store_pieces=power_of_two_pieces(store.words, BRAM_WORDS)), store
 
 
-def _size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Fit]:
+def size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Fit]:
     smallest = BRAM_WORDS if engine.cin >= 8 else 2 * BRAM_WORDS
     one = replace(engine, act_pieces=(smallest,))
     spare = board.available_bram36 - resources(one).bram36
@@ -230,13 +228,7 @@ def _finish(
         raise DoesNotFitError(
             f"the weights take {store.words:,} words of the store, engine {engine.id} has {engine.store_words:,}"
         )
-    for layer in layers:
-        if layer.pool and _carry_words(layer, engine) > engine.carry_words:
-            raise DoesNotFitError(
-                f"{layer.name}: pooling needs {_carry_words(layer, engine)} carry words, engine {engine.id} has "
-                f"{engine.carry_words}"
-            )
-    fit = fit or search(stages, all_choices(stages, engine), engine)
+    fit = fit or fit_frozen(stages, engine)
     program, bands = assemble(network, stages, fit.chosen, fit.memory, store, engine)
     check_capacity(program, engine)
     set_waits(program, engine)
@@ -258,50 +250,28 @@ def _finish(
         timing=predict(program, engine),
         resources=used,
     )
-    _check_board(plan)
+    check_board(board, used)
     return plan
 
 
-def _check_board(plan: Plan) -> None:
-    board, used = plan.board, plan.resources
-    for what, need, have in (
-        ("DSP", used.dsp, board.dsp - board.reserved_dsp),
-        ("BRAM36", used.bram36, board.available_bram36),
-        ("LUT", used.lut, board.available_lut),
-        ("FF", used.ff, board.available_ff),
-    ):
+def fit_frozen(stages: tuple[Stage, ...], engine: EngineConfig) -> Fit:
+    """Bands and memory map on an engine whose memories have their sizes."""
+    layers = [layer for stage in stages for layer in (stage.main, stage.tail) if layer is not None]
+    for layer in layers:
+        if layer.pool and _carry_words(layer, engine) > engine.carry_words:
+            raise DoesNotFitError(
+                f"{layer.name}: pooling needs {_carry_words(layer, engine)} carry words, engine {engine.id} has "
+                f"{engine.carry_words}. Use a smaller picture, or a build of its own for this network."
+            )
+    return search(stages, all_choices(stages, engine), engine)
+
+
+def check_board(board: Board, used: Resources, names: tuple[str, ...] = ("dsp", "bram36", "lut", "ff")) -> None:
+    """Raise DoesNotFitError where the engine takes more of something than the board has."""
+    for name in names:
+        need, have = getattr(used, name), getattr(board, f"available_{name}")
         if need > have:
             raise DoesNotFitError(
-                f"{what}: {need:,} needed, {have:,} available on {board.name}; use a smaller array or a bigger board"
+                f"{name.upper()}: {need:,} needed, {have:,} available on {board.name}; use a smaller array or a bigger "
+                "board"
             )
-
-
-def words_of_weights(network: IntNetwork, board: Board) -> int:
-    """72-bit words that the resident weights of a network take on a board, whether there is room for them or not."""
-    return _with_store(*_without_memories(network, board), board)[1].words
-
-
-def room_for_weights(network: IntNetwork, board: Board) -> int:
-    """The most 72-bit words that resident weights of a network's shape may take on a board.
-
-    The activations get the least memory with which the network can be computed.  The weights themselves do not matter.
-    Raises DoesNotFitError where nothing is left for them.
-    """
-    sized, layers = _without_memories(network, board)
-    if board.available_uram:
-        return board.available_uram * URAM_WORDS
-
-    def plan_with(blocks: int) -> None:
-        pieces = power_of_two_pieces(blocks * BRAM_WORDS, BRAM_WORDS)
-        _size_activations(replace(sized, store_pieces=pieces), layers, board)
-
-    plan_with(1)
-    low, high = 1, board.available_bram36  # bisection: `low` fits
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            plan_with(middle)
-            low = middle
-        except DoesNotFitError:
-            high = middle
-    return low * BRAM_WORDS
