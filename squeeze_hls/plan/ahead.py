@@ -11,20 +11,26 @@ from squeeze_hls.board import Board
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.ir import IntNetwork
 from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
-from squeeze_hls.plan.layers import lower
-from squeeze_hls.plan.planner import check_board, fit_frozen, size_activations, with_store, without_memories
+from squeeze_hls.plan.planner import (
+    check_board,
+    engine_layers,
+    fit_activations,
+    fit_frozen,
+    size_activations,
+    with_store,
+    without_memories,
+)
 from squeeze_hls.plan.resources import resources
-from squeeze_hls.plan.schedule import cut_into_stages
 
 
 def check_shapes(network: IntNetwork, board: Board, engine: EngineConfig | None = None) -> None:
     """Raise DoesNotFitError where no weights at all would make the network fit the board, or its frozen engine."""
     if engine is not None:
-        fit_frozen(cut_into_stages(lower(network, engine)), engine)
+        fit_frozen(engine_layers(network, engine), engine)
         return
     sized, layers = without_memories(network, board)
     check_board(board, resources(sized), ("dsp",))  # what else the engine takes depends on its weight store
-    size_activations(sized, layers, board)
+    fit_activations(sized, layers, board)
 
 
 def words_of_weights(network: IntNetwork, board: Board) -> int:

@@ -16,8 +16,6 @@ from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, node_inputs
 from squeeze_hls.plan.engine import EngineConfig
 
-MAX_TILE_WORDS = 256  # deepest weight tile of any engine
-
 # Ways out, in words that follow any of several refusals.
 FIRE = "Retrain with Fire modules: one 1x1, then a 1x1 and a 3x3 side by side, concatenated."
 CLASSIFIER = "Retrain with a 1x1 convolution for the classes directly in front of the average, as in SqueezeNet."
@@ -126,7 +124,8 @@ class Layer:
 def lower(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
     """Cut the network into layers.  Only shapes are looked at, no weights.
 
-    Raises DoesNotFitError, naming the node and the way out, for what the engine does not compute.
+    Raises DoesNotFitError, naming the node and the way out, for what the engine does not compute; what it cannot
+    hold is found in ``limits``.
     """
     readers: dict[str, list] = {}
     for node in network.nodes:
@@ -140,15 +139,6 @@ def lower(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
         layouts[layer.target] = layer.target_layout
         layers.append(layer)
         tensor = layer.target
-    frozen = engine.tile_words < MAX_TILE_WORDS
-    way_out = "Build for the board without --engine." if frozen else "Retrain with fewer input channels."
-    for layer in layers:
-        deepest = max(layer.tile_depth(g) for g in range(layer.groups))
-        if deepest > engine.tile_words:
-            raise DoesNotFitError(
-                f"{layer.name}: one output channel reads {deepest * engine.cin} inputs, the engine's weight tile "
-                f"holds {engine.tile_words * engine.cin}. {way_out}"
-            )
     return tuple(layers)
 
 

@@ -13,12 +13,13 @@ from squeeze_hls.plan.assemble import Band, assemble
 from squeeze_hls.plan.checks import check_program, set_waits
 from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.hazards import prove
-from squeeze_hls.plan.layers import MAX_TILE_WORDS, Layer, lower
+from squeeze_hls.plan.layers import Layer, lower
+from squeeze_hls.plan.limits import MAX_TILE_WORDS, check_limits
 from squeeze_hls.plan.memory import MemoryMap
 from squeeze_hls.plan.program import Program, check_capacity, pack_program
 from squeeze_hls.plan.resources import Resources, resources, store_blocks
 from squeeze_hls.plan.schedule import Choice, Stage, cut_into_stages
-from squeeze_hls.plan.search import Fit, all_choices, search
+from squeeze_hls.plan.search import Fit, all_choices, any_fit, search
 from squeeze_hls.plan.store import Store, build_store
 from squeeze_hls.plan.timing import Timing, predict
 
@@ -100,11 +101,18 @@ def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = N
         raise InputError(f"weights: '{options.weights}' is none of auto, resident, streamed")
     clock = options.clock_mhz or board.clock_mhz
     if options.engine is not None:
-        layers = lower(network, options.engine)
+        layers = engine_layers(network, options.engine)
         return _finish(network, board, clock, options.engine, layers, build_store(layers, options.engine))
     sized, layers = without_memories(network, board)
     engine, fit, store = _size_memories(sized, layers, board, options.weights)
     return _finish(network, board, clock, engine, layers, store, fit)
+
+
+def engine_layers(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
+    """What the engine computes one after the other; raises DoesNotFitError where it cannot."""
+    layers = lower(network, engine)
+    check_limits(layers, engine)
+    return layers
 
 
 def without_memories(network: IntNetwork, board: Board) -> tuple[EngineConfig, tuple[Layer, ...]]:
@@ -112,7 +120,7 @@ def without_memories(network: IntNetwork, board: Board) -> tuple[EngineConfig, t
     bare = EngineConfig(
         pix=board.pix, cin=board.cin, cout=board.cout, act_pieces=(BRAM_WORDS,), tile_words=MAX_TILE_WORDS
     )
-    layers = lower(network, bare)
+    layers = engine_layers(network, bare)
     return _size_tables(bare, layers), layers
 
 
@@ -168,23 +176,15 @@ def with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) ->
 
 
 def size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Fit]:
-    smallest = BRAM_WORDS if engine.cin >= 8 else 2 * BRAM_WORDS
-    one = replace(engine, act_pieces=(smallest,))
-    spare = board.available_bram36 - resources(one).bram36
-    per_step = resources(replace(engine, act_pieces=(2 * smallest,))).bram36 - resources(one).bram36
-    steps = spare // per_step + 1
-    if steps < 1:
-        raise DoesNotFitError(
-            f"BRAM36: {resources(one).bram36} needed at least, {board.available_bram36} available on {board.name}"
-        )
-    steps = min(steps, 65536 // smallest)
+    """The engine with as little activation memory as costs no speed."""
     stages = cut_into_stages(layers)
     options = all_choices(stages, engine)
 
     def at(count: int) -> tuple[EngineConfig, Fit]:
-        sized = replace(engine, act_pieces=power_of_two_pieces(count * smallest, smallest))
+        sized = _with_activations(engine, count)
         return sized, search(stages, options, sized)
 
+    steps = _activation_steps(engine, board)
     best = at(steps)
     fastest = best[1].cycles
     low, high = 0, steps  # bisection: `high` fits and is fast enough
@@ -200,6 +200,32 @@ def size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Boa
         else:
             low = middle
     return best
+
+
+def fit_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> Fit:
+    """Some bands and memory map with all the memory that the board has left."""
+    stages = cut_into_stages(layers)
+    sized = _with_activations(engine, _activation_steps(engine, board))
+    return any_fit(stages, all_choices(stages, engine), sized)
+
+
+def _smallest_activations(engine: EngineConfig) -> int:
+    """Words of each bank, in steps of which it grows."""
+    return BRAM_WORDS if engine.cin >= 8 else 2 * BRAM_WORDS
+
+
+def _with_activations(engine: EngineConfig, count: int) -> EngineConfig:
+    smallest = _smallest_activations(engine)
+    return replace(engine, act_pieces=power_of_two_pieces(count * smallest, smallest))
+
+
+def _activation_steps(engine: EngineConfig, board: Board) -> int:
+    """The largest activation memory that the board has room for; raises DoesNotFitError where there is none."""
+    one, two = (resources(_with_activations(engine, count)).bram36 for count in (1, 2))
+    steps = (board.available_bram36 - one) // (two - one) + 1
+    if steps < 1:
+        raise DoesNotFitError(f"BRAM36: {one} needed at least, {board.available_bram36} available on {board.name}")
+    return min(steps, 65536 // _smallest_activations(engine))
 
 
 def _resident_refusal(engine: EngineConfig, store: Store, board: Board, error: DoesNotFitError) -> str:
@@ -228,7 +254,7 @@ def _finish(
         raise DoesNotFitError(
             f"the weights take {store.words:,} words of the store, engine {engine.id} has {engine.store_words:,}"
         )
-    fit = fit or fit_frozen(stages, engine)
+    fit = fit or fit_frozen(layers, engine)
     program, bands = assemble(network, stages, fit.chosen, fit.memory, store, engine)
     check_capacity(program, engine)
     set_waits(program, engine)
@@ -254,15 +280,21 @@ def _finish(
     return plan
 
 
-def fit_frozen(stages: tuple[Stage, ...], engine: EngineConfig) -> Fit:
+def fit_frozen(layers: tuple[Layer, ...], engine: EngineConfig) -> Fit:
     """Bands and memory map on an engine whose memories have their sizes."""
-    layers = [layer for stage in stages for layer in (stage.main, stage.tail) if layer is not None]
-    for layer in layers:
-        if layer.pool and _carry_words(layer, engine) > engine.carry_words:
+    records = sum(half.groups for layer in layers for half in layer.halves) * engine.cout
+    carry = max((_carry_words(layer, engine) for layer in layers if layer.pool), default=0)
+    for what, need, have in (
+        ("layers", len(layers), engine.layer_depth),
+        ("output channels in all", records, engine.param_depth),
+        ("words to carry between bands that are pooled", carry, engine.carry_words),
+    ):
+        if need > have:
             raise DoesNotFitError(
-                f"{layer.name}: pooling needs {_carry_words(layer, engine)} carry words, engine {engine.id} has "
-                f"{engine.carry_words}. Use a smaller picture, or a build of its own for this network."
+                f"the network has {need:,} {what}, engine {engine.id} holds {have:,}. Build for the board without "
+                "--engine."
             )
+    stages = cut_into_stages(layers)
     return search(stages, all_choices(stages, engine), engine)
 
 

@@ -41,6 +41,22 @@ def fire_network(classes: int = 10, squeeze: int = 4, expand: int = 8, size: int
     return IntNetwork(name="fire", input="image", input_shape=(size, size, 3), nodes=nodes)
 
 
+def deep_network(fires: int) -> IntNetwork:
+    """fire_network with so many Fire modules."""
+    network, rng = fire_network(), np.random.default_rng(0)
+    nodes, source, channels = list(network.nodes[:2]), "pool1", 16
+    for i in range(fires):
+        thin, small, large, end = (f"{what}{i}" for what in ("squeeze", "one", "three", "fire"))
+        nodes += [
+            int_conv(rng, thin, source, (4, 1, 1, channels)),
+            int_conv(rng, small, thin, (8, 1, 1, 4)),
+            int_conv(rng, large, thin, (8, 3, 3, 4), pads=ONE),
+            Concat(name=f"concat{i}", inputs=(small, large), output=end),
+        ]
+        source, channels = end, 16
+    return replace(network, nodes=(*nodes, replace(network.nodes[-2], input=source), network.nodes[-1]))  # type: ignore[call-arg]
+
+
 # --- tables ---
 
 
@@ -272,6 +288,34 @@ def test_what_the_engine_does_not_compute_is_refused_with_a_way_out(kind: str) -
         assert way_out in message and message.endswith(".") and "\n" not in message
 
 
+def test_what_a_program_cannot_count_is_refused() -> None:
+    for network, match in (
+        (deep_network(40), "the network has 82 layers, a program holds 64. Use one with fewer layers."),
+        (deep_network(30), "the network has 33 buffers, a program holds 32. Use one with fewer layers."),
+        (replace(FIRE, input_shape=(17, 4100, 3)), "2,049 rows or columns of a feature map, a program holds 2,047"),
+        (replace(FIRE, input_shape=(2048, 17, 3)), "2,048 rows of the padded picture, a program holds 2,047"),
+        (fire_network(classes=66_000), "66,000 classes, a program holds 65,535. Use one with fewer classes"),
+        (fire_network(classes=65_500), "65,568 output channels in all, a program holds 65,535"),
+    ):
+        for check in (make_plan, check_shapes):
+            with pytest.raises(DoesNotFitError, match=match):
+                check(network, load_board("pynq-z2"))
+
+
+def test_a_picture_of_more_rows_than_credits_count_is_refused() -> None:
+    """Few bands, each of which frees more rows than its field holds."""
+    conv1 = random_conv("conv1", "image", (16, 2, 2, 3))
+    nodes = (conv1, replace(FIRE.nodes[2], input="conv1"), *FIRE.nodes[3:])  # type: ignore[call-arg]
+    refuse(replace(FIRE, input_shape=(2040, 3, 3), nodes=nodes), "rows more than the credits .* fewer rows")
+
+
+def test_a_frozen_engine_refuses_more_layers_than_it_holds() -> None:
+    board, network = load_board("pynq-z2"), deep_network(16)
+    engine = make_plan(fire_network(), board).engine
+    with pytest.raises(DoesNotFitError, match="34 layers, engine .* holds 32. Build for the board without --engine."):
+        check_shapes(network, board, engine)
+
+
 def test_shapes_are_refused_without_any_weights() -> None:
     board = load_board("pynq-z2")
     check_shapes(integers.hollow(fire_graph()), board)
@@ -290,7 +334,7 @@ def test_shapes_that_fit_no_memory_are_refused_before_there_are_weights() -> Non
     small = EngineConfig(pix=3, cin=8, cout=16, act_pieces=(64,), store_pieces=(65536,))
     with pytest.raises(DoesNotFitError, match="the engine has 1,536"):
         check_shapes(fire_network(size=65), board, small)
-    with pytest.raises(DoesNotFitError, match="pooling needs .* a build of its own"):
+    with pytest.raises(DoesNotFitError, match="30 words to carry between .* without --engine"):
         check_shapes(fire_network(size=65), board, replace(small, carry_words=1))
 
 
@@ -312,7 +356,7 @@ def test_resident_weights_that_do_not_fit_name_what_is_short_and_what_would_fit(
     rng = np.random.default_rng(0)
     network = fire_network()
     nodes = tuple(
-        int_conv(rng, "conv10", "fire", (90_000, 1, 1, 16), wide=True) if n.name == "conv10" else n
+        int_conv(rng, "conv10", "fire", (60_000, 1, 1, 16), wide=True) if n.name == "conv10" else n
         for n in network.nodes
     )
     big = replace(network, nodes=nodes)
