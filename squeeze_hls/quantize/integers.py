@@ -72,9 +72,16 @@ def on_lattice(weight_scale: np.ndarray, scale_in: float, scale_out: float, *, w
 
 
 def integer_conv(
-    conv: Conv, weight: np.ndarray, weight_scale: np.ndarray, scale_in: float, scale_out: float, *, wide: bool
+    conv: Conv,
+    weight: np.ndarray,
+    weight_scale: np.ndarray,
+    scale_in: float,
+    scale_out: float,
+    *,
+    wide: bool,
+    limit: int | None = None,
 ) -> IntConv:
-    """The integer convolution of float weights' integers.
+    """The integer convolution of float weights' integers; ``limit`` is its largest output, if not that of its type.
 
     ``weight`` is integer (O, kh, kw, I), ``weight_scale`` float64 (O,); the bias is ``conv.bias`` in units
     of ``scale_in * weight_scale``.  Raises InputError where a bias, a multiplier or a shift cannot be had.
@@ -102,6 +109,7 @@ def integer_conv(
         stride=conv.stride,
         pads=conv.pads,
         wide=wide,
+        limit=limit,
     )
 
 
