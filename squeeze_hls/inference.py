@@ -15,7 +15,7 @@ from squeeze_hls.errors import InputError, MissingToolError
 from squeeze_hls.evaluate import Result
 from squeeze_hls.ir import IntNetwork, Preprocess, Shape
 from squeeze_hls.progress import Listener
-from squeeze_hls.source import Source, load
+from squeeze_hls.source import Source, load, plannable
 
 if TYPE_CHECKING:
     from squeeze_hls.builds import Build
@@ -55,7 +55,7 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
     from squeeze_hls.board import load_board
 
     target = load_board(board)
-    network = load(source, listener).network
+    network = load(source, listener, None if on == "golden" else plannable(target)).network
 
     def planned() -> Any:
         from squeeze_hls.plan import make_plan
