@@ -40,7 +40,7 @@ def fold_preprocess(graph: Graph) -> tuple[Graph, tuple[int, int, int], tuple[st
     exact = _exact_scale(first, scale)
     folded = replace(first, weight=_float32(weight), bias=bias, weight_scale=exact)
     nodes = tuple(folded if node is first else node for node in graph.nodes)
-    raw = Preprocess(mean=(float(pad[0]), float(pad[1]), float(pad[2])), resize=how.resize)
+    raw = Preprocess(mean=(float(pad[0]), float(pad[1]), float(pad[2])), resize=how.resize, levels=how.levels)
     return replace(graph, nodes=nodes, preprocess=raw), pad, notes
 
 
