@@ -24,6 +24,8 @@ class Source:
 
     model: str | None = None
     preprocess: str | None = None
+    carried_first: bool = False  # what the model itself says of preprocessing wins over ``preprocess``
+    input_size: tuple[int, int] | None = None  # height, width at which it is compiled
     labels: Path | None = None
     calibration: Path | None = None
 
@@ -70,7 +72,14 @@ def read(source: Source, listener: Listener) -> tuple[Graph, str]:
     from squeeze_hls.frontend import zoo
 
     model = source.model or zoo.DEFAULT
-    graph = frontend.load_graph(model, preprocess=source.preprocess, labels=source.labels, notify=listener.note)
+    graph = frontend.load_graph(
+        model,
+        preprocess=source.preprocess,
+        labels=source.labels,
+        input_size=source.input_size,
+        carried_first=source.carried_first,
+        notify=listener.note,
+    )
     return graph, frontend.model_sha256(model)
 
 
