@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import onnx
 
+from squeeze_hls.frontend import semantics
 from squeeze_hls.frontend.limits import MAX_FOLDED_ELEMENTS
 from squeeze_hls.frontend.onnx_file import OnnxFile
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
@@ -22,7 +22,6 @@ _BINARY: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
-    "Div": np.divide,
 }
 _UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Neg": np.negative,
@@ -38,6 +37,7 @@ class Constants:
 
     def __init__(self, file: OnnxFile) -> None:
         self._file = file
+        self.opset = file.opset
         self._stored = {t.name: t for t in file.graph.initializer}
         self._arrays: dict[str, np.ndarray] = {}
         self._folded_elements = 0
@@ -93,6 +93,8 @@ class Constants:
 
 
 def _constant(constants: Constants, node: Node, file: OnnxFile) -> np.ndarray:
+    if len(node.proto.attribute) != 1:
+        raise node.refuse("a constant has one value.", RE_EXPORT)
     tensor = node.tensor("value")
     if tensor is not None:
         return file.array(tensor)
@@ -142,17 +144,18 @@ def axes_argument(constants: Constants, node: Node, rank: int) -> tuple[int, ...
         return None
     if any(not -rank <= a < rank for a in axes):
         raise node.refuse(f"axes {list(axes)} do not exist in a tensor of {rank} dimensions.", RE_EXPORT)
-    return tuple(sorted({a % rank for a in axes}))
+    if len({a % rank for a in axes}) != len(axes):
+        raise node.refuse(f"axes {list(axes)} name one twice.", RE_EXPORT)
+    return tuple(sorted(a % rank for a in axes))
 
 
 Arrays = list  # of np.ndarray | None, in the order of the node's inputs
 
 
 def _binary(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
-    constants.claim(node, math.prod(np.broadcast_shapes(inputs[0].shape, inputs[1].shape)))
-    if node.op == "Div" and inputs[0].dtype.kind in "iu":
-        return np.trunc(inputs[0] / inputs[1]).astype(inputs[0].dtype)
-    return _BINARY[node.op](inputs[0], inputs[1])
+    second = semantics.second_operand(node, constants.opset, inputs[0].shape, inputs[1])
+    constants.claim(node, math.prod(np.broadcast_shapes(inputs[0].shape, second.shape)))
+    return semantics.divide(node, inputs[0], second) if node.op == "Div" else _BINARY[node.op](inputs[0], second)
 
 
 def _unary(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
@@ -162,7 +165,7 @@ def _unary(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
 
 def _cast(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     constants.claim(node, inputs[0].size)
-    return inputs[0].astype(onnx.helper.tensor_dtype_to_np_dtype(node.integer("to", 0)))
+    return semantics.cast(node, inputs[0])
 
 
 def _constant_of_shape(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
@@ -172,6 +175,8 @@ def _constant_of_shape(constants: Constants, node: Node, inputs: Arrays) -> np.n
     constants.claim(node, math.prod(shape))
     tensor = node.tensor("value")
     value = np.zeros(1, np.float32) if tensor is None else constants._file.array(tensor)
+    if value.size != 1:
+        raise node.refuse(f"it repeats one number, not {value.size}.", RE_EXPORT)
     return np.full(shape, value.reshape(-1)[0], value.dtype)
 
 
@@ -183,7 +188,10 @@ def _reshape(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
 
 def _transpose(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     reverse = tuple(range(inputs[0].ndim))[::-1]
-    return np.transpose(inputs[0], node.integers("perm", reverse))
+    perm = node.integers("perm", reverse)
+    if min(perm, default=0) < 0:
+        raise node.refuse(f"perm {list(perm)[:8]} has negative axes.", RE_EXPORT)
+    return np.transpose(inputs[0], perm)
 
 
 def _unsqueeze(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
@@ -197,7 +205,7 @@ def _squeeze(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
 
 def _concat(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     constants.claim(node, sum(a.size for a in inputs))
-    return np.concatenate(inputs, axis=node.integer("axis", 0))
+    return np.concatenate(inputs, axis=node.integer("axis", 1))  # it may be left out until opset 3
 
 
 def _gather(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
@@ -221,11 +229,11 @@ def _slice(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
 
 
 def _shape(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
-    return np.array(inputs[0].shape, np.int64)
+    return semantics.sub_shape(node, inputs[0].shape)
 
 
 _FOLDABLE: dict[str, Callable[[Constants, Node, Arrays], np.ndarray]] = {
-    **dict.fromkeys(_BINARY, _binary),
+    **dict.fromkeys((*_BINARY, "Div"), _binary),
     **dict.fromkeys(_UNARY, _unary),
     "Cast": _cast,
     "Concat": _concat,

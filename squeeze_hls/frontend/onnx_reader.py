@@ -17,6 +17,7 @@ from squeeze_hls.frontend.layers import Layer, layer_inputs
 from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
 from squeeze_hls.frontend.onnx_file import OnnxFile
 from squeeze_hls.frontend.onnx_node import Node
+from squeeze_hls.frontend.operator_check import OperatorCheck
 from squeeze_hls.frontend.operators import COMPUTING
 from squeeze_hls.frontend.passing import PASSING
 from squeeze_hls.frontend.preprocess import Size
@@ -45,10 +46,12 @@ def read_graph(file: OnnxFile, name: str, size: Size | None, notify: Callable[[s
     constants = Constants(file)
     source, result = _ends(file, constants)
     batch, shape = _input_shape(file, source, size)
-    context = Context(constants=constants, opset=file.opset, input=source.name, notify=notify)
+    nodes = _needed(file, result)
+    check = OperatorCheck.of(file, nodes, result)
+    context = Context(constants=constants, opset=check.versions[""], input=source.name, notify=notify)
     context.maps[source.name] = FeatureMap(tensor=source.name, shape=(batch, shape[2], *shape[:2]))
-    for node in _needed(file, result):
-        _convert(context, node)
+    for node in nodes:
+        _convert(context, node, check)
     end = context.maps.get(result)
     if end is None or not end.averaged:
         raise InputError(
@@ -113,9 +116,10 @@ def _needed(file: OnnxFile, result: str) -> list[Node]:
     return nodes[::-1]
 
 
-def _convert(context: Context, node: Node) -> None:
+def _convert(context: Context, node: Node, check: OperatorCheck) -> None:
     if not node.outputs or not node.output:
         raise node.refuse("only its first output is supported, and it has none.", "Re-export the model.")
+    check.check(context, node)
     if node.op not in _QUANTIZERS and context.constants.fold(node):
         return
     handler = _HANDLERS.get(node.op)
