@@ -224,7 +224,9 @@ def _slice(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     axes, steps = argument(3, "axes", list(range(len(starts)))), argument(4, "steps", [1] * len(starts))
     slices = [slice(None)] * inputs[0].ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        slices[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
+        if slices[axis] != slice(None):
+            raise node.refuse(f"axes {axes[:8]} name one twice.", RE_EXPORT)
+        slices[axis] = semantics.part(inputs[0].shape[axis], start, end, step)
     return inputs[0][tuple(slices)]
 
 

@@ -31,7 +31,7 @@ def operator_sets(file: OnnxFile) -> dict[str, int]:
         domain = "" if imported.domain in STANDARD_DOMAINS else imported.domain
         if sets.setdefault(domain, imported.version) != imported.version:
             raise InputError(
-                f"{where}: it imports two versions of one operator set, {sets[domain]} and {imported.version}. {RE_EXPORT}"
+                f"{where}: it imports versions {sets[domain]} and {imported.version} of one operator set. {RE_EXPORT}"
             )
         if imported.version < 1:
             raise InputError(f"{where}: operator set version {imported.version} does not exist. {RE_EXPORT}")
@@ -77,8 +77,8 @@ class OperatorCheck:
         newest = NEWEST[domain]
         if version > newest and not (domain == "" and _unchanged(node.op, newest, version)):
             raise node.refuse(
-                f"operator set {version} is newer than the newest that is known, {newest}.",
-                f"Export the model with opset {newest} or older.",
+                f"opset {version} is newer than {newest}, the newest that is known.",
+                f"Export the model with opset {newest}.",
             )
         if version < row.since:
             raise node.refuse(f"it does not exist before opset {row.since}; the model is of {version}.", RE_EXPORT)
@@ -176,8 +176,9 @@ def _check_types(context: Context, node: Node, row: Row, inputs: list[tuple[Inpu
             dtype = context.constants[name].dtype
             if not _is(dtype, slot.types):
                 raise node.refuse(f"its input {slot.name} cannot be of type {dtype}.", RE_EXPORT)
-            # float64 is what dequantized constants are kept in, whatever their type is in the model
-            seen.add("float" if _is(dtype, "float") else dtype.name)
+            seen.add(dtype.name)
+    if any(name.startswith(("float", "bfloat")) for name in seen):
+        seen.discard("float64")  # dequantized constants are kept so, whatever their type is in the model
     if row.one_type and len(seen) > 1:
         raise node.refuse(f"its inputs are of different types: {', '.join(sorted(seen))}.", RE_EXPORT)
 

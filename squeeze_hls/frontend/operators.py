@@ -125,6 +125,8 @@ def max_pool(context: Context, node: Node) -> None:
     stride = _square(node, "stride", node.spatial("strides", (1, 1)))
     if node.spatial("dilations", (1, 1)) != (1, 1):
         raise node.refuse("dilated pooling is not supported.", _REMOVE)
+    if stride > kernel and node.string("auto_pad", "NOTSET").startswith("SAME"):
+        raise node.refuse("auto_pad with a stride beyond the kernel has no one meaning.", "Re-export it with pads.")
     pads = _pads(node, source, (kernel, kernel), stride)
     size = source.shape[2:]
     ends = ((pads.top, pads.bottom), (pads.left, pads.right))

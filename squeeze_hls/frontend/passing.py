@@ -101,7 +101,8 @@ def softmax(context: Context, node: Node) -> None:
         raise node.refuse(f"axis {axis} does not exist in a tensor of {rank} dimensions.", RE_EXPORT)
     axis %= rank
     covered = math.prod(source.shape[axis:]) if context.opset < 13 else source.shape[axis]
-    if covered != math.prod(source.shape[1:]):
+    classes = math.prod(source.shape) // context.maps[context.input].shape[0]
+    if covered != classes:
         raise node.refuse(f"axis {axis} is not that of the classes.", "Re-export the model with softmax over axis 1.")
     context.define(node, source)
 

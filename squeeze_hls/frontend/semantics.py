@@ -78,6 +78,14 @@ def second_operand(node: Node, opset: int, first: tuple[int, ...], second: np.nd
     return second.reshape(second.shape + (1,) * (len(first) - axis - second.ndim))
 
 
+def part(size: int, start: int, end: int, step: int) -> slice:
+    """What Slice takes of an axis: a start before the first element is the first, whatever the direction."""
+    start, end = (v + size if v < 0 else v for v in (start, end))
+    if step > 0:
+        return slice(max(start, 0), max(end, 0), step)
+    return slice(max(start, 0), end if end >= 0 else None, step)
+
+
 def sub_shape(node: Node, shape: tuple[int, ...]) -> np.ndarray:
     """What Shape gives: the sizes from ``start`` to ``end``."""
     end = node.integer("end", len(shape))

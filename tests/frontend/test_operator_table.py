@@ -25,7 +25,7 @@ def definitions(op: str) -> Versions:
     """All definitions of a standard operator in the installed onnx."""
     found = [s for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and s.name == op]
     found.sort(key=lambda s: s.since_version)
-    ends = [s.since_version - 1 for s in found[1:]] + [max(onnx.defs.onnx_opset_version(), NEWEST[""])]
+    ends = [s.since_version - 1 for s in found[1:]] + [onnx.defs.onnx_opset_version()]
     return [(s.since_version, end, s) for s, end in zip(found, ends, strict=True)]
 
 
