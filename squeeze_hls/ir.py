@@ -176,7 +176,8 @@ class Graph:
 
     ``nodes`` are in topological order; the first reads tensor ``input``, the last one is the
     GlobalAverage that writes the logits.  ``activation_scale`` holds, for models that were quantized
-    elsewhere, the u8 scale (zero point 0) of tensors by name.
+    elsewhere, the scale (zero point 0) of tensors by name, ``activation_top`` the largest integer of outputs
+    where it is not that of their type.
     """
 
     name: str
@@ -186,6 +187,11 @@ class Graph:
     preprocess: Preprocess
     labels: tuple[str, ...] = ()
     activation_scale: dict[str, float] = field(default_factory=dict)
+    activation_top: dict[str, int] = field(default_factory=dict)
+
+    def top(self, tensor: str) -> int:
+        """Largest integer of a convolution's or an addition's output."""
+        return self.activation_top.get(tensor, type_max(tensor == node_inputs(self.nodes[-1])[0]))
 
     @property
     def shapes(self) -> dict[str, Shape]:

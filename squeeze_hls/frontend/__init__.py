@@ -10,7 +10,9 @@ from pathlib import Path
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import zoo
+from squeeze_hls.frontend.context import Grid
 from squeeze_hls.frontend.deep_compression import MAX_NET_BYTES, read_deep_compression
+from squeeze_hls.frontend.levels import in_levels
 from squeeze_hls.frontend.limits import MAX_MODEL_BYTES
 from squeeze_hls.frontend.onnx_file import read_bytes, read_onnx_file
 from squeeze_hls.frontend.onnx_reader import read_graph
@@ -90,14 +92,15 @@ def load_graph(
     given, size = read_preprocess(preprocess) if preprocess is not None else (None, None)
     found = resolve(model)
     if isinstance(found, Path) and found.suffix.lower() == ".onnx":
-        graph, assumed = _load_onnx(found, size, notify)
+        graph, grid, assumed = _load_onnx(found, size, notify)
     else:
-        graph, assumed = _load_squeezenet(found, notify), None
+        graph, grid, assumed = _load_squeezenet(found, notify), None, None
         if size is not None and size != graph.input_shape[:2]:
             raise InputError(f'{graph.name}: its input size is fixed. Leave "input" out of the --preprocess file.')
     if given is None and assumed is not None:
         notify(assumed)
-    return _finished(graph, given, read_labels(labels) if labels is not None else None, notify)
+    graph = _finished(graph, given, read_labels(labels) if labels is not None else None, notify)
+    return in_levels(graph, grid, notify)
 
 
 def carries_preprocess(model: str | Path) -> bool:
@@ -108,13 +111,13 @@ def carries_preprocess(model: str | Path) -> bool:
     return PREPROCESS_KEY in read_onnx_file(found).metadata
 
 
-def _load_onnx(path: Path, size: Size | None, notify: Callable[[str], None]) -> tuple[Graph, str | None]:
-    """The graph with what the file carries, and a notice where preprocessing had to be assumed."""
+def _load_onnx(path: Path, size: Size | None, notify: Callable[[str], None]) -> tuple[Graph, Grid | None, str | None]:
+    """The graph with what the file carries, its quantizer of the picture, and a notice of what had to be assumed."""
     file = read_onnx_file(path)
     name = safe_name(path.name)
     carried = file.metadata.get(PREPROCESS_KEY)
     own, own_size = preprocess_and_size(carried, f"{name}: {PREPROCESS_KEY}") if carried else (None, None)
-    graph = read_graph(file, safe_name(path.stem), size or own_size, notify)
+    graph, grid = read_graph(file, safe_name(path.stem), size or own_size, notify)
     listed = file.metadata.get(LABELS_KEY)
     graph = replace(
         graph,
@@ -122,7 +125,7 @@ def _load_onnx(path: Path, size: Size | None, notify: Callable[[str], None]) -> 
         labels=labels_from_json(listed, f"{name}: {LABELS_KEY}") if listed else (),
     )
     assumed = "no preprocessing in the model: torchvision's is assumed (--preprocess caffe|torchvision|FILE.json)"
-    return graph, None if own else assumed
+    return graph, grid, None if own else assumed
 
 
 def _load_squeezenet(found: Path | zoo.Entry, notify: Callable[[str], None]) -> Graph:

@@ -42,6 +42,7 @@ class Constants:
         self._arrays: dict[str, np.ndarray] = {}
         self._folded_elements = 0
         self.scale: dict[str, np.ndarray] = {}
+        self.quantized: set[str] = set()  # what went through a quantizer, with a scale or with its scale lost
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays or name in self._stored
@@ -87,9 +88,31 @@ class Constants:
                     f"the constants it computes with do not fit together ({error}).", RE_EXPORT
                 ) from error
         self.put(node.output, result)
-        if node.op == "Identity" and node.inputs[0] in self.scale:
-            self.scale[node.output] = self.scale[node.inputs[0]]
+        if self.quantized.intersection(node.inputs):
+            self._carry_scale(node, handler)
         return True
+
+    def put_quantized(self, name: str, integers: np.ndarray, scale: np.ndarray) -> None:
+        """A dequantized constant, which is ``integers * scale``."""
+        self.put(name, integers * scale)
+        self.scale[name] = scale
+        self.quantized.add(name)
+
+    def _carry_scale(self, node: Node, handler: Callable[[Constants, Node, Arrays], np.ndarray]) -> None:
+        """What becomes of the scale of a dequantized constant: where values only move, the scales move alike."""
+        self.quantized.add(node.output)
+        source = node.inputs[0]
+        if source not in self.scale or self.quantized.intersection(node.inputs[1:]):
+            return
+        scale = np.broadcast_to(self.scale[source], self[source].shape)
+        others = [self.find(name) for name in node.inputs[1:]]
+        scaled = node.op in ("Mul", "Div") and bool(np.all(self[node.inputs[1]] > 0))
+        if scaled or node.op in _MOVING:
+            self.scale[node.output] = handler(self, node, [scale, *others])
+        elif node.op == "Cast" and self[node.output].dtype.kind not in "iub":
+            # Weights in float16 are rounded where those of the engine are not: keep what they stand for.
+            self.put(node.output, self[source])
+            self.scale[node.output] = self.scale[source]
 
 
 def _constant(constants: Constants, node: Node, file: OnnxFile) -> np.ndarray:
@@ -168,6 +191,19 @@ def _cast(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     return semantics.cast(node, inputs[0])
 
 
+def _clip(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
+    constants.claim(node, inputs[0].size)
+    if any(i is not None and i.size != 1 for i in inputs[1:3]):
+        raise node.refuse("its bounds are not single numbers.", RE_EXPORT)
+    bounds = [i.reshape(-1)[0] if i is not None else None for i in (*inputs[1:3], None, None)]
+    low = bounds[0] if len(inputs) > 1 else node.number("min", -math.inf)
+    high = bounds[1] if len(inputs) > 2 else node.number("max", math.inf)
+    result = inputs[0]
+    for bound, choose in ((low, np.maximum), (high, np.minimum)):
+        result = result if bound is None or np.isinf(bound) else choose(result, bound)
+    return result.astype(inputs[0].dtype)
+
+
 def _constant_of_shape(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     shape = shape_argument(inputs[0].reshape(-1)[: _MAX_RANK + 1], node)
     if min(shape, default=0) < 0:
@@ -234,10 +270,12 @@ def _shape(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     return semantics.sub_shape(node, inputs[0].shape)
 
 
+_MOVING = ("Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 _FOLDABLE: dict[str, Callable[[Constants, Node, Arrays], np.ndarray]] = {
     **dict.fromkeys((*_BINARY, "Div"), _binary),
     **dict.fromkeys(_UNARY, _unary),
     "Cast": _cast,
+    "Clip": _clip,
     "Concat": _concat,
     "ConstantOfShape": _constant_of_shape,
     "Gather": _gather,

@@ -23,6 +23,7 @@ class Grid(NamedTuple):
     zero: int
     low: int
     high: int
+    round: Callable[[np.ndarray], np.ndarray] = np.rint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,8 @@ class FeatureMap:
     """A tensor that depends on the picture."""
 
     tensor: str  # the layer output that holds it
-    shape: tuple[int, ...]  # as in ONNX: batch, channels, height, width
+    shape: tuple[int, ...]  # as ONNX has it, reshaped or not
+    made: tuple[int, ...]  # as the layer made it: batch, channels, height, width
     averaged: bool = False  # behind the global average: these are the logits
     grid: Grid | None = None  # between QuantizeLinear and DequantizeLinear: holds integers
 
@@ -43,6 +45,8 @@ class Context:
     notify: Callable[[str], None]
     maps: dict[str, FeatureMap] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
+    picture_quantizer: tuple[Node, Grid] | None = None
+    logit_quantizers: list[tuple[Node, Grid]] = field(default_factory=list)
 
     def feature_map(self, node: Node, index: int = 0) -> FeatureMap:
         """Input ``index`` of a node, which must depend on the picture."""
@@ -68,9 +72,9 @@ class Context:
                 "layers behind the global average are not supported (the logits must be its output).",
                 "Re-export the model without it; a classifier must be a 1x1 convolution before the average.",
             )
-        if len(found.shape) != 4:
+        if found.shape != found.made:
             raise node.refuse(
-                f"its input has shape {list(found.shape)}, not that of a feature map.",
+                f"its input has the shape {list(found.shape)}, reshaped from {list(found.made)}.",
                 "Re-export the model without the reshape in the middle.",
             )
         return found
@@ -88,7 +92,9 @@ class Context:
             f"its {what} '{safe_name(name)}' are missing from the file.", "Export the model again with its weights."
         )
 
-    def add(self, node: Node, layer: Layer, shape: tuple[int, ...], *, averaged: bool = False) -> None:
+    def add(
+        self, node: Node, layer: Layer, shape: tuple[int, ...], *, averaged: bool = False, grid: Grid | None = None
+    ) -> None:
         """Append a layer and its output feature map."""
         if min(shape) < 1:
             raise node.refuse(f"its output would be empty (shape {list(shape)}).", "Use a larger input picture.")
@@ -98,11 +104,8 @@ class Context:
                 "Use a smaller input picture.",
             )
         self.layers.append(layer)
-        self.define(node, FeatureMap(tensor=layer.output, shape=shape, averaged=averaged))
+        self.define(node, FeatureMap(tensor=layer.output, shape=shape, made=shape, averaged=averaged, grid=grid))
 
     def define(self, node: Node, value: FeatureMap) -> None:
         """Bind a node's first output."""
-        name = node.output
-        if name in self.maps or name in self.constants:
-            raise node.refuse(f"it writes '{safe_name(name)}', which exists already.", RE_EXPORT)
-        self.maps[name] = value
+        self.maps[node.output] = value

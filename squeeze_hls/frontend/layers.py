@@ -16,13 +16,14 @@ from squeeze_hls.frontend.onnx_node import Node
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Relu:
-    """``min(max(x, 0), limit)``."""
+class Clamp:
+    """``min(max(x, low), high)``: a ReLU, or a Clip."""
 
     node: Node
     input: str
     output: str
-    limit: float = math.inf
+    low: float = 0.0
+    high: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +59,7 @@ class Quantizer:
     top: int
 
 
-Layer = ir.Conv | ir.MaxPool | ir.Concat | ir.Add | ir.GlobalAverage | Relu | Affine | Pad | Quantizer
+Layer = ir.Conv | ir.MaxPool | ir.Concat | ir.Add | ir.GlobalAverage | Clamp | Affine | Pad | Quantizer
 
 
 def layer_inputs(layer: Layer) -> tuple[str, ...]:
@@ -69,10 +70,7 @@ def layer_inputs(layer: Layer) -> tuple[str, ...]:
 def renamed(layer: Layer, names: dict[str, str]) -> Layer:
     """The layer with its tensors renamed where ``names`` has them."""
     output = names.get(layer.output, layer.output)
-    if isinstance(layer, ir.Add):
-        first, second = layer.inputs
-        return replace(layer, inputs=(names.get(first, first), names.get(second, second)), output=output)
-    if isinstance(layer, ir.Concat):
+    if isinstance(layer, (ir.Add, ir.Concat)):
         return replace(layer, inputs=tuple(names.get(t, t) for t in layer.inputs), output=output)
     return replace(layer, input=names.get(layer.input, layer.input), output=output)
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
 import onnx
 
-from squeeze_hls import ir
+from squeeze_hls import arith, ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import quantizers, simplify
 from squeeze_hls.frontend.constants import Constants
-from squeeze_hls.frontend.context import Context, FeatureMap
+from squeeze_hls.frontend.context import Context, FeatureMap, Grid
 from squeeze_hls.frontend.layers import Layer, layer_inputs
 from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
 from squeeze_hls.frontend.onnx_file import OnnxFile
-from squeeze_hls.frontend.onnx_node import Node
+from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.operator_check import OperatorCheck
 from squeeze_hls.frontend.operators import COMPUTING
 from squeeze_hls.frontend.passing import PASSING
 from squeeze_hls.frontend.preprocess import Size
+from squeeze_hls.frontend.ranges import Activations, fuse_activations
 from squeeze_hls.frontend.text import safe_name, unique_names
 
 _HANDLERS: dict[str, Callable[[Context, Node], None]] = {
@@ -37,8 +39,10 @@ _ACTIVATIONS = frozenset(
 )
 
 
-def read_graph(file: OnnxFile, name: str, size: Size | None, notify: Callable[[str], None]) -> ir.Graph:
-    """The network of a parsed ONNX file, without preprocessing and labels.
+def read_graph(
+    file: OnnxFile, name: str, size: Size | None, notify: Callable[[str], None]
+) -> tuple[ir.Graph, Grid | None]:
+    """The network of a parsed ONNX file, without preprocessing and labels, and its quantizer of the picture.
 
     ``size`` (height, width) replaces the input size that the model declares.  Raises InputError for whatever
     the engine cannot compute.
@@ -49,8 +53,12 @@ def read_graph(file: OnnxFile, name: str, size: Size | None, notify: Callable[[s
     nodes = _needed(file, result)
     check = OperatorCheck.of(file, nodes, result)
     context = Context(constants=constants, opset=check.versions[""], input=source.name, notify=notify)
-    context.maps[source.name] = FeatureMap(tensor=source.name, shape=(batch, shape[2], *shape[:2]))
+    own = {(f.domain, f.name) for f in file.model.functions}
+    context.maps[source.name] = _picture(source.name, batch, shape)
     for node in nodes:
+        if (node.proto.domain, node.proto.op_type) in own:
+            raise node.refuse("the file defines this operator itself.", "Export the model with its functions inlined.")
+        _check_new(context, node)
         _convert(context, node, check)
     end = context.maps.get(result)
     if end is None or not end.averaged:
@@ -61,9 +69,35 @@ def read_graph(file: OnnxFile, name: str, size: Size | None, notify: Callable[[s
     layers = _reaching(context.layers, end.tensor)
     layers = simplify.merge_pads(layers)
     layers = simplify.fold_affines(layers)
-    layers = simplify.fuse_relus(layers)
-    layers, scales = simplify.fuse_quantizers(layers, notify)
-    return _named(name, source.name, shape, layers, scales)
+    layers, activations = fuse_activations(layers, source.name)
+    _check_logits(context, layers, activations)
+    graph = _named(name, source.name, shape, layers, activations)
+    return graph, context.picture_quantizer[1] if context.picture_quantizer else None
+
+
+def _picture(name: str, batch: int, shape: ir.Shape) -> FeatureMap:
+    made = (batch, shape[2], *shape[:2])
+    return FeatureMap(tensor=name, shape=made, made=made)
+
+
+def _check_logits(context: Context, layers: list[Layer], activations: Activations) -> None:
+    """A quantizer of the logits may only round them, which the engine leaves out; one that clips is refused."""
+    averaged = layers[-1].input if isinstance(layers[-1], ir.GlobalAverage) else ""
+    step, top = activations.scale.get(averaged, math.inf), activations.top.get(averaged, arith.WIDE_MAX)
+    for node, grid in context.logit_quantizers:
+        most = (grid.high - grid.zero) * grid.scale
+        if most * (1 + 1e-5) < step * top:
+            reach = f"can reach {step * top:g}" if math.isfinite(step) else "are not bounded by a quantizer before it"
+            raise node.refuse(
+                f"it clips the logits at {most:g}, which {reach}; the engine's logits are exact sums.",
+                "Remove the quantizer behind the average.",
+            )
+    if context.logit_quantizers:
+        node, grid = context.logit_quantizers[0]
+        context.notify(
+            f"the quantizer '{safe_name(node.raw_name)}' of the logits is left out: they are exact, and differ from "
+            f"its steps by up to {grid.scale / 2:g}"
+        )
 
 
 def _ends(file: OnnxFile, constants: Constants) -> tuple[onnx.ValueInfoProto, str]:
@@ -116,6 +150,13 @@ def _needed(file: OnnxFile, result: str) -> list[Node]:
     return nodes[::-1]
 
 
+def _check_new(context: Context, node: Node) -> None:
+    """Every name is written once; where one is not, files are read in more than one way."""
+    for name in filter(None, node.outputs):
+        if name in context.maps or name in context.constants:
+            raise node.refuse(f"it writes '{safe_name(name)}', which exists already.", RE_EXPORT)
+
+
 def _convert(context: Context, node: Node, check: OperatorCheck) -> None:
     if not node.outputs or not node.output:
         raise node.refuse("only its first output is supported, and it has none.", "Re-export the model.")
@@ -148,7 +189,7 @@ def _reaching(layers: list[Layer], end: str) -> list[Layer]:
     return kept[::-1]
 
 
-def _named(name: str, source: str, shape: ir.Shape, layers: list[Layer], scales: dict[str, float]) -> ir.Graph:
+def _named(name: str, source: str, shape: ir.Shape, layers: list[Layer], activations: Activations) -> ir.Graph:
     """The Graph, under names that are safe to print and unique."""
     tensors = unique_names([source, *(layer.output for layer in layers)])
     nodes: list[ir.GraphNode] = []
@@ -165,16 +206,14 @@ def _named(name: str, source: str, shape: ir.Shape, layers: list[Layer], scales:
         input_shape=shape,
         nodes=tuple(nodes),
         preprocess=ir.TORCHVISION,
-        activation_scale={tensors[t]: s for t, s in scales.items()},
+        activation_scale={tensors[t]: s for t, s in activations.scale.items()},
+        activation_top={tensors[t]: top for t, top in activations.top.items()},
     )
     graph.shapes  # noqa: B018  raises on any inconsistency
     return graph
 
 
 def _retensored(node: ir.GraphNode, tensors: dict[str, str]) -> ir.GraphNode:
-    if isinstance(node, ir.Add):
-        first, second = node.inputs
-        return replace(node, inputs=(tensors[first], tensors[second]), output=tensors[node.output])
-    if isinstance(node, ir.Concat):
+    if isinstance(node, (ir.Add, ir.Concat)):
         return replace(node, inputs=tuple(tensors[t] for t in node.inputs), output=tensors[node.output])
     return replace(node, input=tensors[node.input], output=tensors[node.output])

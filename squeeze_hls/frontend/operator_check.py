@@ -47,14 +47,12 @@ class OperatorCheck:
     """What ``check`` must know of the model around a node."""
 
     versions: dict[str, int]  # of operator sets, by domain
-    functions: frozenset[tuple[str, str]]  # domain and name of operators that the model defines itself
     used: frozenset[str]  # tensors that the result depends on
 
     @classmethod
     def of(cls, file: OnnxFile, nodes: list[Node], result: str) -> OperatorCheck:
         return cls(
             versions=operator_sets(file),
-            functions=frozenset((f.domain, f.name) for f in file.model.functions),
             used=frozenset([result, *(name for node in nodes for name in node.inputs)]),
         )
 
@@ -63,8 +61,8 @@ class OperatorCheck:
         row = TABLE.get(node.op)
         if row is None:
             return  # to be refused by name
-        if node.proto.overload or (node.proto.domain, node.proto.op_type) in self.functions:
-            raise node.refuse("the model replaces this operator by a function of its own.", RE_EXPORT)
+        if node.proto.overload:
+            raise node.refuse("it calls a function of the model's own.", "Export the model with its functions inlined.")
         version = self._version(node, row)
         _check_attributes(node, row, version)
         inputs = _check_inputs(node, row, version)

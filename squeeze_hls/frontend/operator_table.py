@@ -87,7 +87,7 @@ def _dequantize(standard: bool) -> Row:
     return Row(
         attributes=attributes if standard else (read("axis", "INT", "of constants; feature maps have one scale"),),
         inputs=(
-            Input(name="x", types="integer"),
+            Input(name="x", note="integers"),
             Input(name="x_scale", types="float", note="constant, positive"),
             Input(name="x_zero_point", types="integer", optional=True, note="constant"),
         ),
@@ -214,7 +214,7 @@ TABLE: dict[str, Row] = {
         ),
         inputs=(
             Input(name="X"),
-            Input(name="W", types="float", note="constant"),
+            Input(name="W", note="constant"),
             Input(name="B", types="float", note="constant", optional=True),
         ),
         outputs=_outputs("Y"),
@@ -337,7 +337,7 @@ TABLE: dict[str, Row] = {
     "Sub": _BINARY,
     "Sum": Row(
         attributes=(_hint(),),
-        inputs=(Input(name="data_0", most=2, note="two feature maps"),),
+        inputs=(Input(name="data_0", most=ALWAYS, note="feature maps"),),
         outputs=_outputs("sum"),
         one_type=True,
     ),

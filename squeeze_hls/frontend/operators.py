@@ -13,9 +13,9 @@ import numpy as np
 
 from squeeze_hls import arith, ir
 from squeeze_hls.frontend.context import Context, FeatureMap
-from squeeze_hls.frontend.layers import Affine, Pad, Relu
+from squeeze_hls.frontend.layers import Affine, Clamp, Pad
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
-from squeeze_hls.frontend.quantizers import channel_scale
+from squeeze_hls.frontend.quantizers import channel_scale, narrow_grid
 from squeeze_hls.frontend.text import safe_name
 
 _REMOVE = "Re-export the model or remove the layer."
@@ -108,6 +108,10 @@ def _same(size: int, kernel: int, stride: int, mode: str) -> tuple[int, int]:
 
 def _floats(node: Node, what: str, values: np.ndarray) -> np.ndarray:
     """float32 values, all of them finite."""
+    if values.dtype.kind in "iub" or "int" in values.dtype.name:
+        raise node.refuse(
+            f"its {what} are integers ({values.dtype.name}) without a scale.", "Export them behind DequantizeLinear."
+        )
     with np.errstate(over="ignore"):
         result = values.astype(np.float32)
     bad = result.size - int(np.isfinite(result).sum())
@@ -139,11 +143,7 @@ def max_pool(context: Context, node: Node) -> None:
             layer = ir.MaxPool(
                 name=node.raw_name, input=source.tensor, output=node.output, kernel=kernel, stride=stride, ceil=ceil
             )
-            context.add(node, layer, (*source.shape[:2], *wanted))
-            if source.grid:
-                context.maps[node.output] = FeatureMap(
-                    tensor=node.output, shape=(*source.shape[:2], *wanted), grid=source.grid
-                )
+            context.add(node, layer, (*source.shape[:2], *wanted), grid=source.grid)
             return
     raise node.refuse(
         f"padding {pads} is not supported; the engine pools without padding (a cut-off last window is allowed).",
@@ -153,12 +153,12 @@ def max_pool(context: Context, node: Node) -> None:
 
 def relu(context: Context, node: Node) -> None:
     source = context.picture(node)
-    context.add(node, Relu(node=node, input=source.tensor, output=node.output), source.shape)
+    context.add(node, Clamp(node=node, input=source.tensor, output=node.output), source.shape)
 
 
 def clip(context: Context, node: Node) -> None:
-    """Clip with lower bound 0 is a ReLU; an upper bound must turn out to be the quantizer's."""
-    source = context.picture(node)
+    """Bounds of real values, or of the integers between QuantizeLinear and DequantizeLinear, as in QCDQ."""
+    source = context.picture(node, integers=True)
     bounds = []
     for index, key, default in ((1, "min", -math.inf), (2, "max", math.inf)):
         if node.input(index):
@@ -167,12 +167,17 @@ def clip(context: Context, node: Node) -> None:
         else:
             bounds.append(node.number(key, default))
     low, high = bounds
-    if low != 0 or not high > 0:
+    if not low < high or high <= 0 and not source.grid:
         raise node.refuse(
             f"clipping to [{low:g}, {high:g}] is not supported; the engine computes ReLU.", "Retrain with ReLU."
         )
-    limit = math.inf if high >= float(np.finfo(np.float32).max) else high
-    context.add(node, Relu(node=node, input=source.tensor, output=node.output, limit=limit), source.shape)
+    if source.grid:
+        narrow_grid(context, node, source, low, high)
+        return
+    if high >= float(np.finfo(np.float32).max):
+        high = math.inf
+    layer = Clamp(node=node, input=source.tensor, output=node.output, low=low, high=high)
+    context.add(node, layer, source.shape)
 
 
 def batch_normalization(context: Context, node: Node) -> None:
@@ -222,21 +227,22 @@ def concat(context: Context, node: Node) -> None:
         )
     shape = (sources[0].shape[0], sum(s.shape[1] for s in sources), *sources[0].shape[2:])
     layer = ir.Concat(name=node.raw_name, inputs=tuple(s.tensor for s in sources), output=node.output)
-    context.add(node, layer, shape)
-    if sources[0].grid:
-        context.maps[node.output] = FeatureMap(tensor=node.output, shape=shape, grid=sources[0].grid)
+    context.add(node, layer, shape, grid=sources[0].grid)
 
 
 def add(context: Context, node: Node) -> None:
+    """Add of two feature maps, or Sum of any number."""
     if any(name in context.constants for name in node.inputs):
         raise node.refuse(
             "adding a constant is not supported.", "Fold it into the biases of the convolution before it."
         )
-    first, second = context.picture(node, 0), context.picture(node, 1)
-    if first.shape != second.shape:
-        raise node.refuse(f"the feature maps differ in shape: {list(first.shape)} and {list(second.shape)}.", RE_EXPORT)
-    layer = ir.Add(name=node.raw_name, inputs=(first.tensor, second.tensor), output=node.output)
-    context.add(node, layer, first.shape)
+    sources = [context.picture(node, i) for i in range(max(len(node.inputs), 1))]
+    shapes = {s.shape for s in sources}
+    if len(shapes) != 1:
+        shown = " and ".join(str(list(s.shape)) for s in sources[:8])
+        raise node.refuse(f"the feature maps differ in shape: {shown}.", RE_EXPORT)
+    layer = ir.Add(name=node.raw_name, inputs=tuple(s.tensor for s in sources), output=node.output)
+    context.add(node, layer, sources[0].shape)
 
 
 COMPUTING: dict[str, Callable[[Context, Node], None]] = {

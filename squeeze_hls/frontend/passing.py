@@ -6,12 +6,16 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import onnx
 
 from squeeze_hls import ir
 from squeeze_hls.frontend.constants import axes_argument, resolve_reshape, shape_argument
 from squeeze_hls.frontend.context import Context, FeatureMap
+from squeeze_hls.frontend.layers import Clamp
+from squeeze_hls.frontend.limits import MAX_TENSOR_ELEMENTS
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.ranges import averaged_conv
 from squeeze_hls.frontend.semantics import cast_type, sub_shape
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
@@ -75,7 +79,8 @@ def transpose(context: Context, node: Node) -> None:
     perm = node.integers("perm", tuple(range(len(source.shape)))[::-1])
     if sorted(perm) != list(range(len(source.shape))):
         raise node.refuse(f"perm {list(perm)[:8]} does not fit a tensor of {len(source.shape)} dimensions.", RE_EXPORT)
-    if perm != tuple(range(len(perm))) and not (source.averaged and perm[0] == 0):
+    order = [axis for axis in perm if source.shape[axis] > 1]  # only these decide where a value lies
+    if perm != tuple(range(len(perm))) and not (source.averaged and perm[0] == 0 and order == sorted(order)):
         raise node.refuse(
             "transposed feature maps are not supported.", "Export the model in NCHW layout, as PyTorch does."
         )
@@ -83,8 +88,14 @@ def transpose(context: Context, node: Node) -> None:
 
 
 def _reshaped(context: Context, node: Node, source: FeatureMap, shape: tuple[int, ...]) -> None:
-    """Behind the average any shape keeps the order of the logits; before it only (N, C, pixels) does."""
-    if not source.averaged and shape[:2] != source.shape[:2]:
+    """A reshape keeps the order of the values: pictures must not mix, nor channels before the average.
+
+    What reads it decides whether its shape is one: see ``Context.picture``.
+    """
+    batch = source.made[0]
+    if source.averaged and batch > 1 and shape[:1] != (batch,):
+        raise node.refuse(f"it mixes the {batch} pictures of a batch.", RE_EXPORT)
+    if not source.averaged and shape[:2] != source.made[:2]:
         raise node.refuse(
             f"it flattens the channels of {list(source.shape)} before the global average.", _BEFORE_AVERAGE
         )
@@ -114,13 +125,45 @@ def shape(context: Context, node: Node) -> None:
 
 
 def _average(context: Context, node: Node, source: FeatureMap, shape: tuple[int, ...]) -> None:
+    """Mean over all axes but the first two."""
+    if source.grid:
+        raise node.refuse("it averages integers.", "Export the model with DequantizeLinear before the average.")
     if source.averaged:
-        if math.prod(source.shape[2:]) != 1:
+        if source.shape[:2] != source.made[:2] or math.prod(source.shape[2:]) != 1:
             raise node.refuse("only one global average is supported.", _BEFORE_AVERAGE)
         context.define(node, replace(source, shape=shape))  # the mean of one pixel
         return
-    layer = ir.GlobalAverage(name=node.raw_name, input=source.tensor, output=node.output)
+    if source.tensor == context.input:
+        raise node.refuse("it averages the picture itself.", _BEFORE_AVERAGE)
+    tensor = source.tensor
+    if not averaged_conv([*context.layers, ir.GlobalAverage(name="", input=tensor, output="")]):
+        tensor = _copied_to_16_bits(context, node, source)
+    layer = ir.GlobalAverage(name=node.raw_name, input=tensor, output=node.output)
     context.add(node, layer, shape, averaged=True)
+
+
+def _copied_to_16_bits(context: Context, node: Node, source: FeatureMap) -> str:
+    """A 1x1 convolution that hands its input on, in front of an average over anything but a convolution.
+
+    The engine averages what a convolution writes; this one copies each u8 to a multiple of itself, exactly.
+    """
+    channels = source.made[1]
+    if channels * channels > MAX_TENSOR_ELEMENTS:
+        raise node.refuse(f"it averages {channels:,} channels.", _BEFORE_AVERAGE)
+    conv = ir.Conv(
+        name=f"{node.raw_name}/copy",
+        input=source.tensor,
+        output=f"{node.output}/copy",
+        weight=np.eye(channels, dtype=np.float32).reshape(channels, 1, 1, channels),
+        bias=np.zeros(channels, np.float32),
+        stride=1,
+        pads=ir.Pads(),
+        relu=False,
+        weight_scale=np.ones(channels) if context.constants.quantized else None,
+    )
+    clamp = Clamp(node=node, input=conv.output, output=f"{conv.output}/relu")
+    context.layers += [conv, clamp]
+    return clamp.output
 
 
 def global_average_pool(context: Context, node: Node) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from squeeze_hls import arith
-from squeeze_hls.frontend.context import Context, Grid
+from squeeze_hls.frontend.context import Context, FeatureMap, Grid
 from squeeze_hls.frontend.layers import Quantizer
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.text import safe_name
@@ -26,6 +26,7 @@ LINEAR_DOMAINS = ("", "com.microsoft.")
 QUANTIZE = tuple(f"{domain}QuantizeLinear" for domain in LINEAR_DOMAINS)
 DEQUANTIZE = tuple(f"{domain}DequantizeLinear" for domain in LINEAR_DOMAINS)
 
+WHOLE = 1e-3  # of a step: what arithmetic in float32 may leave between a weight and a whole number of steps
 _INTEGERS = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.UINT16, onnx.TensorProto.INT16)
 _SYMMETRIC = "Quantize with zero point 0, or quantize the float model with 'squeeze-hls quantize'."
 _ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -60,13 +61,15 @@ def quant(context: Context, node: Node) -> None:
         with np.errstate(all="ignore"):
             steps = values.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
         _check_finite(node, steps)
-        _fold(context, node, _ROUND[mode](np.clip(steps, low, high)).astype(np.float64) - zero, scale)
+        context.constants.put_quantized(
+            node.output, _ROUND[mode](np.clip(steps, low, high)).astype(np.float64) - zero, scale
+        )
         return
-    if mode not in ("ROUND", "HALF_EVEN", "HALF_UP"):
+    if mode not in ("ROUND", "HALF_EVEN", "HALF_UP") and context.feature_map(node).tensor != context.input:
         raise node.refuse(
             f"activations rounded by {mode} are not supported; the engine rounds to nearest.", "Quantize with ROUND."
         )
-    _on_feature_map(context, node, _grid(node, scale, zero, low, high))
+    _on_feature_map(context, node, _grid(node, scale, zero, low, high)._replace(round=_ROUND[mode]))
 
 
 def quant_range(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:
@@ -101,6 +104,7 @@ def quantize_linear(context: Context, node: Node) -> None:
             steps = np.rint(values / scale.astype(np.float32)) + offset
         _check_finite(node, steps)
         context.constants.put(node.output, np.clip(steps, low, high).astype(zero.dtype))
+        context.constants.quantized.add(node.output)
         return
     grid = _grid(node, scale, zero.astype(np.float64), low, high)
     _on_feature_map(context, node, grid)
@@ -112,10 +116,15 @@ def dequantize_linear(context: Context, node: Node) -> None:
     scale = _scale(context, node, 1)
     zero = context.constant(node, 2, "zero points").astype(np.float64) if node.input(2) else np.zeros(())
     if node.required(0) in context.constants:
-        integers = context.constants[node.input(0)].astype(np.float64)
+        stored = context.constants[node.input(0)]
+        if stored.dtype.kind not in "iu" and "int" not in stored.dtype.name:
+            raise node.refuse(
+                f"it reads numbers of type {stored.dtype.name}, not integers.", "Quantize the weights to integers."
+            )
+        integers = stored.astype(np.float64)
         scale, zero = (_along_axis(node, a, integers.ndim) for a in (scale, zero))
         _check_fit(context, node, integers, scale, zero)
-        _fold(context, node, integers - zero, scale)
+        context.constants.put_quantized(node.output, integers - zero, scale)
         return
     source = context.feature_map(node)
     if source.grid is None:
@@ -169,11 +178,6 @@ def _check_finite(node: Node, steps: np.ndarray) -> None:
         raise node.refuse("the values it quantizes are not finite.", "Export a good checkpoint.")
 
 
-def _fold(context: Context, node: Node, integers: np.ndarray, scale: np.ndarray) -> None:
-    context.constants.put(node.output, integers * scale)
-    context.constants.scale[node.output] = scale
-
-
 def _grid(node: Node, scale: np.ndarray, zero: np.ndarray, low: int, high: int) -> Grid:
     """The one scale and zero point of a feature map."""
     steps, offsets = np.unique(scale), np.unique(zero)
@@ -189,12 +193,12 @@ def _grid(node: Node, scale: np.ndarray, zero: np.ndarray, low: int, high: int) 
 
 def _on_feature_map(context: Context, node: Node, grid: Grid) -> None:
     source = context.feature_map(node)
-    if source.averaged or source.tensor == context.input:
-        if source.grid is None:
-            what = (
-                "logits is left out: they are exact" if source.averaged else "picture is left out: pixels have 8 bits"
-            )
-            context.notify(f"the quantizer '{safe_name(node.raw_name)}' of the {what}")
+    if source.averaged:
+        context.logit_quantizers.append((node, grid))
+        context.define(node, source)
+        return
+    if source.tensor == context.input:
+        _on_picture(context, node, grid)
         context.define(node, source)
         return
     layer = Quantizer(
@@ -208,6 +212,29 @@ def _on_feature_map(context: Context, node: Node, grid: Grid) -> None:
     context.add(node, layer, source.shape)
 
 
+def _on_picture(context: Context, node: Node, grid: Grid) -> None:
+    """Remember the quantizer of the picture; once more the same one, or one with a narrower range, is part of it."""
+    if context.picture_quantizer is None:
+        context.picture_quantizer = node, grid
+        return
+    first, before = context.picture_quantizer
+    if (grid.scale, grid.zero) != (before.scale, before.zero):
+        raise node.refuse("the picture is quantized twice, with different scales.", "Quantize it once.")
+    both = before._replace(low=max(grid.low, before.low), high=min(grid.high, before.high))
+    context.picture_quantizer = first, both
+
+
+def narrow_grid(context: Context, node: Node, source: FeatureMap, low: float, high: float) -> None:
+    """Clip integers between QuantizeLinear and DequantizeLinear to [low, high]."""
+    assert source.grid is not None
+    low, high = max(low, source.grid.low), min(high, source.grid.high)
+    if low != int(low) or high != int(high) or not low <= source.grid.zero < high:
+        raise node.refuse(f"integers clipped to [{low:g}, {high:g}] leave no quantizer.", RE_EXPORT)
+    grid = source.grid._replace(low=int(low), high=int(high))
+    _on_feature_map(context, node, grid)
+    context.maps[node.output] = replace(context.maps[node.output], grid=grid)
+
+
 def channel_scale(context: Context, node: Node, weight: np.ndarray) -> np.ndarray | None:
     """Scale per output channel of a convolution's weights (O, I, kh, kw); None where they are not quantized.
 
@@ -215,17 +242,30 @@ def channel_scale(context: Context, node: Node, weight: np.ndarray) -> np.ndarra
     """
     scale = context.constants.scale.get(node.input(1))
     if scale is None:
+        if node.input(1) in context.constants.quantized:
+            raise node.refuse(
+                "its weights were quantized and then changed by arithmetic, which loses their scale.",
+                "Quantize the weights last, as the input of the convolution.",
+            )
         return None
-    if scale.size != 1 and scale.shape != (weight.shape[0], *(1,) * (weight.ndim - 1)):
+    rows = np.broadcast_to(scale, weight.shape).reshape(weight.shape[0], -1)
+    if (rows != rows[:, :1]).any():
         raise node.refuse(
             f"weight scales of shape {list(scale.shape)} are not one per output channel.",
             "Quantize the weights per output channel or per tensor.",
         )
-    integers = np.rint(weight / scale)
+    steps = weight / rows[:, 0].reshape(-1, *(1,) * (weight.ndim - 1))
+    integers = np.rint(steps)
+    off = float(np.abs(steps - integers).max(initial=0.0))
+    if not off <= WHOLE:
+        raise node.refuse(
+            f"its quantized weights are not whole steps of their scale, but up to {off:.2g} of a step away.",
+            "Quantize with a whole zero point, to integers.",
+        )
     if integers.min() < arith.WEIGHT_MIN or integers.max() > arith.WEIGHT_MAX:
         raise node.refuse(
             f"its integer weights reach [{integers.min():.0f}, {integers.max():.0f}]; the engine's weights have "
             f"{arith.WEIGHT_BITS} bits, [{arith.WEIGHT_MIN}, {arith.WEIGHT_MAX}].",
             "Quantize the float model with 'squeeze-hls quantize', or retrain with 6-bit weights.",
         )
-    return np.broadcast_to(scale.reshape(-1), (weight.shape[0],)).astype(np.float64)
+    return rows[:, 0].astype(np.float64)

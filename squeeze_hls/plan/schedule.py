@@ -35,12 +35,12 @@ class Stage:
 
 
 def cut_into_stages(layers: tuple[Layer, ...]) -> tuple[Stage, ...]:
-    """Pair every layer with the 1x1 convolution behind it, where there is one."""
+    """Pair every layer with the 1x1 convolution behind it, where there is one that is not pooled."""
     stages: list[Stage] = []
     rest = list(layers)
     while rest:
         main = rest.pop(0)
-        tail = rest.pop(0) if rest and rest[0].pointwise else None
+        tail = rest.pop(0) if rest and rest[0].pointwise and not rest[0].pool else None
         stages.append(Stage(main, tail))
     return tuple(stages)
 

@@ -122,8 +122,16 @@ def run(graph: Graph, x: np.ndarray, border: np.ndarray | float = 0.0) -> dict[s
     tensors = {graph.input: x.astype(np.float32)}
     for node in graph.nodes:
         edge = border if node_inputs(node)[0] == graph.input else 0.0
-        tensors[node.output] = apply(node, [tensors[t] for t in node_inputs(node)], edge)
+        result = apply(node, [tensors[t] for t in node_inputs(node)], edge)
+        if isinstance(node, (Conv, Add)) and node.output in graph.activation_scale:
+            result = in_steps(result, np.float32(graph.activation_scale[node.output]), graph.top(node.output))
+        tensors[node.output] = result
     return tensors
+
+
+def in_steps(values: np.ndarray, scale: np.float32, top: int) -> np.ndarray:
+    """What a quantizer of the model makes of activations: the nearest step from 0 to ``top``, float32."""
+    return np.clip(np.rint(values / scale), 0, top) * scale
 
 
 def logits(graph: Graph, x: np.ndarray, border: np.ndarray | float = 0.0) -> np.ndarray:

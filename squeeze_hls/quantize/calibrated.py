@@ -75,9 +75,15 @@ def prepare(graph: Graph, images: np.ndarray, *, seed: int, mirror: bool) -> Pre
         images = np.concatenate([images, images[:, :, ::-1]])
     folded, pad_value, notes = fold_preprocess(graph)
     border = np.array(pad_value, np.float32)
-    folded = equalize(folded, images, border)
+    if not folded.activation_scale:  # trained ranges hold for channels as they are
+        folded = equalize(folded, images, border)
     groups = integers.scale_groups(folded)
     scale = scales.activation_scales(folded, images, border, groups, np.random.default_rng(seed))
+    trained = {groups[t]: float(np.float32(s)) for t, s in folded.activation_scale.items() if t != folded.input}
+    if trained:
+        scale |= trained
+        known = sum(groups[n.output] in trained for n in folded.nodes if isinstance(n, (Conv, Add)))
+        notes += (f"the model's quantizers of {known} feature maps are kept, its float weights are quantized.",)
     return Prepared(graph=folded, pad_value=pad_value, images=images, scale=scale, notes=notes)
 
 
@@ -129,7 +135,8 @@ class _Calibration:
         elif isinstance(node, Add):
             own = [self.scale[self.groups[t]] for t in sources]
             scale = self.scale[self.groups[node.output]]
-            add = integers.integer_add(node, own, scale)
+            top = self.graph.activation_top.get(node.output, arith.ACTIVATION_MAX)
+            add = integers.integer_add(node, own, scale, top)
             self.real[node.output] = batch.apply(
                 node, [self.real[t] * (s / scale) for t, s in zip(sources, own, strict=True)]
             )
@@ -152,7 +159,8 @@ class _Calibration:
         self.real[conv.output] = np.empty(shape, np.float16)
         given = statistics.moments(self._pairs(conv, border, scale_in, scale_out))
         fitted, weight, scale = self.fit(conv, given, scale_in, scale_out, wide)
-        result = integers.integer_conv(fitted, weight, scale, scale_in, scale_out, wide=wide)
+        limit = self.graph.activation_top.get(conv.output)
+        result = integers.integer_conv(fitted, weight, scale, scale_in, scale_out, wide=wide, limit=limit)
         self.quantized[conv.output] = requantized(result, batch.columns(conv, seen, border), shape)
         return result
 
@@ -166,7 +174,10 @@ class _Calibration:
         for (part, x), (_, seen) in zip(real, batch.columns(conv, self.quantized[conv.input], border), strict=True):
             wanted = x @ matrix + bias
             kept = self.real[conv.output]
-            kept[part] = (np.maximum(wanted, 0) * np.float32(scale_in / scale_out)).reshape(-1, *kept.shape[1:])
+            given = np.maximum(wanted, 0) * np.float32(scale_in / scale_out)
+            if conv.output in self.graph.activation_scale:
+                given = batch.in_steps(given, np.float32(1), self.graph.top(conv.output))
+            kept[part] = given.reshape(-1, *kept.shape[1:])
             yield seen, wanted
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
 from squeeze_hls.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
-from squeeze_hls.quantize import integers, rounding, scales
+from squeeze_hls.quantize import integers, scales
 from squeeze_hls.quantize.folding import fold_preprocess
+
+LIFT = 0.26  # of an output step: what ``export.lift`` adds to a bias at most, and a little
+CLOSE = 1 / 32  # of an output step: a bias this near to a whole number of weight steps is near enough
 
 
 def is_quantized(graph: Graph) -> bool:
@@ -23,23 +24,27 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
 
     Weights, biases and scales are taken as they are.  Where the last convolution has no activation scale
     it gets one at which it cannot saturate.  Other missing activation scales are chosen on the calibration
-    pictures ``images``, u8 (N, H, W, 3) RGB; without them InputError says so.
+    pictures ``images``, u8 (N, H, W, 3) RGB, and a note says so; without them InputError does.
     """
     folded, pad_value, notes = fold_preprocess(graph)
-    folded, more = _round_first(folded)
     groups = integers.scale_groups(folded)
-    scale = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
+    scale, chosen = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
+    tops = folded.activation_top
     nodes: list[IntNode] = []
     for node in folded.nodes:
         if isinstance(node, Conv):
             step = integers.as_float32(_own_scale(node))
             weight = np.rint(node.weight.astype(np.float64) / step[:, None, None, None])
             source, target = (scale[groups[t]] for t in (node.input, node.output))
+            weight, step = _finer(node, weight, step, source, target)
             wide = node.output == integers.averaged(folded)
-            nodes.append(integers.integer_conv(node, weight, step, source, target, wide=wide))
+            nodes.append(
+                integers.integer_conv(node, weight, step, source, target, wide=wide, limit=tops.get(node.output))
+            )
         elif isinstance(node, Add):
             own = [scale[groups[t]] for t in node.inputs]
-            nodes.append(integers.integer_add(node, own, scale[groups[node.output]]))
+            top = tops.get(node.output, arith.ACTIVATION_MAX)
+            nodes.append(integers.integer_add(node, own, scale[groups[node.output]], top))
         else:
             nodes.append(node)
     network = IntNetwork(
@@ -51,10 +56,36 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
         scale=integers.tensor_scales(folded, groups, scale),
         preprocess=folded.preprocess,
         labels=graph.labels,
-        notes=notes + more,
+        notes=notes + chosen,
     )
     verify_int_network(network)
     return network
+
+
+def _finer(
+    conv: Conv, weight: np.ndarray, step: np.ndarray, scale_in: float, scale_out: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same weights in smaller steps, where biases would be rounded too far: a bias is a whole number of them.
+
+    Weights of two or three bits have steps of the size of an output.  Multiplied by a power of two they are the same
+    numbers, and multiplier and shift give the same factor.  Models that this package writes are never changed: their
+    biases are at most LIFT away from whole steps.
+    """
+    bias = np.asarray(conv.bias, np.float64)
+
+    def away(unit: np.ndarray) -> np.ndarray:
+        return np.abs(bias / unit - np.rint(bias / unit)) * unit / scale_out
+
+    unit = step * scale_in
+    if away(unit).max(initial=0.0) <= LIFT:
+        return weight, step
+    power = np.ones(len(bias))
+    largest = np.abs(weight).reshape(len(bias), -1)
+    reach = arith.ACTIVATION_MAX * largest.sum(axis=1) + np.abs(np.rint(bias / unit)) + 1
+    for _ in range(arith.WEIGHT_BITS - 1):
+        room = (2 * power * largest.max(axis=1) <= arith.WEIGHT_MAX) & (2 * power * reach <= arith.ACCUMULATOR_MAX)
+        power[room & (away(unit / power) > CLOSE)] *= 2
+    return weight * power[:, None, None, None], step / power
 
 
 def _own_scale(conv: Conv) -> np.ndarray:
@@ -63,43 +94,30 @@ def _own_scale(conv: Conv) -> np.ndarray:
     return conv.weight_scale
 
 
-def _round_first(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
-    """Give the first convolution integers again where folding the preprocessing took them.
-
-    That happens where the three colours have different factors (torchvision's standard deviations).
-    """
-    first = next(node for node in graph.nodes if isinstance(node, Conv))
-    rest = [node for node in graph.nodes if isinstance(node, Conv) and node is not first]
-    if first.weight_scale is not None or not all(node.weight_scale is not None for node in rest):
-        return graph, ()
-    flat = first.weight.reshape(len(first.bias), -1).astype(np.float64)
-    step = integers.as_float32(scales.weight_scale(flat, np.eye(flat.shape[1]), np.full(len(flat), 1e-12)))
-    rounded = (rounding.to_grid(flat / step[:, None]) * step[:, None]).reshape(first.weight.shape)
-    off = np.abs(rounded - first.weight).max() / np.abs(first.weight).max()
-    note = f"{first.name}: its weights were rounded again after folding the colours' factors in, by up to {off:.1%}."
-    folded = replace(first, weight=rounded.astype(np.float32), weight_scale=step)
-    return replace(graph, nodes=tuple(folded if n is first else n for n in graph.nodes)), (note,)
-
-
 def _group_scales(
     graph: Graph, groups: dict[str, str], images: np.ndarray | None, border: np.ndarray, seed: int
-) -> dict[str, float]:
-    """The scale of each group of tensors that share one."""
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The scale of each group of tensors that share one, and a note where pictures decided."""
     known = {groups[graph.input]: 1.0}
     known |= {groups[t]: float(np.float32(s)) for t, s in graph.activation_scale.items() if t != graph.input}
     convs = [node for node in graph.nodes if isinstance(node, Conv)]
     for conv in convs:
         if conv.output == integers.averaged(graph) and groups[conv.output] not in known:
             known[groups[conv.output]] = _safe_scale(conv, known.get(groups[conv.input], 1.0))
-    missing = [conv.output for conv in convs if groups[conv.output] not in known]
+    computed = [node.output for node in graph.nodes if isinstance(node, (Conv, Add))]
+    missing = [tensor for tensor in computed if groups[tensor] not in known]
     if not missing:
-        return known
+        return known, ()
     if images is None:
         raise InputError(
             f"{graph.name}: the model has no activation scale for '{missing[0]}' ({len(missing)} in all). "
             "Give calibration pictures, or export the model with quantized activations."
         )
-    return scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed)) | known
+    note = (
+        f"{len(missing)} feature maps have no quantizer in the model, '{missing[0]}' the first: they are rounded to 8 "
+        "bits, at scales chosen on the calibration pictures."
+    )
+    return scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed)) | known, (note,)
 
 
 def _safe_scale(conv: Conv, scale_in: float) -> float:

@@ -40,7 +40,7 @@ def fold_preprocess(graph: Graph) -> tuple[Graph, tuple[int, int, int], tuple[st
     exact = _exact_scale(first, scale)
     folded = replace(first, weight=_float32(weight), bias=bias, weight_scale=exact)
     nodes = tuple(folded if node is first else node for node in graph.nodes)
-    raw = Preprocess(mean=(float(pad[0]), float(pad[1]), float(pad[2])), resize=how.resize)
+    raw = Preprocess(mean=(float(pad[0]), float(pad[1]), float(pad[2])), resize=how.resize, levels=how.levels)
     return replace(graph, nodes=nodes, preprocess=raw), pad, notes
 
 
@@ -52,9 +52,14 @@ def _first_conv(graph: Graph) -> Conv:
 
 
 def _exact_scale(first: Conv, scale: np.ndarray) -> np.ndarray | None:
-    """Weights that were multiples of a scale stay so where all colours have the same factor."""
-    if first.weight_scale is None or len(set(scale.tolist())) > 1:
+    """Weights that were multiples of a scale stay so, for all colours have the same factor (``frontend.levels``)."""
+    if first.weight_scale is None:
         return None
+    if len(set(scale.tolist())) > 1:
+        raise InputError(
+            f"{first.name}: its weights are quantized, and the colours have different factors ({scale.tolist()}). Give "
+            "all colours one factor, or let the front end read the model, which rounds pixels to common steps."
+        )
     return first.weight_scale * float(scale[0])
 
 

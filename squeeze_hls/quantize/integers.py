@@ -60,9 +60,16 @@ def on_lattice(weight_scale: np.ndarray, scale_in: float, scale_out: float, *, w
 
 
 def integer_conv(
-    conv: Conv, weight: np.ndarray, weight_scale: np.ndarray, scale_in: float, scale_out: float, *, wide: bool
+    conv: Conv,
+    weight: np.ndarray,
+    weight_scale: np.ndarray,
+    scale_in: float,
+    scale_out: float,
+    *,
+    wide: bool,
+    limit: int | None = None,
 ) -> IntConv:
-    """The integer convolution of float weights' integers.
+    """The integer convolution of float weights' integers; ``limit`` is its largest output, if not that of its type.
 
     ``weight`` is integer (O, kh, kw, I), ``weight_scale`` float64 (O,); the bias is ``conv.bias`` in units
     of ``scale_in * weight_scale``.  Raises InputError where a bias, a multiplier or a shift cannot be had.
@@ -90,6 +97,7 @@ def integer_conv(
         stride=conv.stride,
         pads=conv.pads,
         wide=wide,
+        limit=limit,
     )
 
 
@@ -99,8 +107,8 @@ def integer_add(add: Add, scales_in: list[float], scale_out: float, top: int = a
     if not all(0 < m < arith.ADD_MULTIPLIER_END for m in multiplier):
         shown = ", ".join(f"{scale:g}" for scale in scales_in)
         raise InputError(
-            f"{add.name}: it adds feature maps of scales {shown} to one of scale {scale_out:g}; they may be a factor of "
-            "256 apart. Quantize them with closer scales."
+            f"{add.name}: it adds feature maps of scales {shown} to one of scale {scale_out:g}; they may be a factor "
+            "of 256 apart. Quantize them with closer scales."
         )
     return IntAdd(name=add.name, inputs=add.inputs, output=add.output, multiplier=multiplier, top=top)
 

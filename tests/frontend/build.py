@@ -134,12 +134,12 @@ def evaluate(graph: ir.Graph, x: np.ndarray) -> dict[str, np.ndarray]:
         elif isinstance(node, ir.Concat):
             y = np.concatenate(sources, axis=2)
         elif isinstance(node, ir.Add):
-            y = sources[0] + sources[1]
+            y = np.sum(sources, axis=0)
         else:
             y = sources[0].mean(axis=(0, 1), keepdims=True)
         scale = graph.activation_scale.get(node.output)
         if scale is not None:
-            top = arith.WIDE_MAX if node.output == averaged else arith.ACTIVATION_MAX
+            top = graph.activation_top.get(node.output, 65535 if node.output == averaged else 255)
             y = np.clip(np.rint(y / scale), 0, top) * scale
         tensors[node.output] = y
     return tensors

@@ -21,6 +21,8 @@ def assert_snapshot(graph: Graph, name: str) -> None:
     text = str(graph)
     for tensor, scale in sorted(graph.activation_scale.items()):
         text += f"scale {tensor} = {scale:.6g}\n"
+    for tensor, top in sorted(graph.activation_top.items()):
+        text += f"top {tensor} = {top}\n"
     path = SNAPSHOTS / f"{name}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOTS.mkdir(exist_ok=True)

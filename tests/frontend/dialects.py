@@ -72,6 +72,31 @@ class Qdq:
         return b.node("DequantizeLinear", through(x) if through else x, *inputs)
 
 
+class Qcdq(Qdq):
+    """Clips integers between QuantizeLinear and DequantizeLinear, as Brevitas does, to ``bits`` (activations)."""
+
+    def __init__(self, bits: int, **options: object) -> None:
+        super().__init__(**options)
+        self.bits = bits
+
+    def weights(self, b: Builder, w: np.ndarray) -> str:
+        scale = b.const((np.abs(w).max(axis=(1, 2, 3)) / 31).astype(np.float32))
+        zero = b.const(np.zeros(len(w)), np.int8)
+        q = b.node("QuantizeLinear", b.const(w), scale, zero, axis=0)
+        q = b.node("Clip", q, b.const(-31, np.int8), b.const(31, np.int8))
+        return b.node("DequantizeLinear", q, scale, zero, axis=0)
+
+    def activation(self, b: Builder, x: str, top: float, bits: int = 8, through: Quantize | None = None) -> str:
+        if bits != 8:
+            return super().activation(b, x, top, bits, through)
+        most = 2**self.bits - 1
+        kind, low = (np.int8, -128) if self.int8 else (np.uint8, 0)
+        inputs = (b.const(top / most), b.const(low, kind))
+        x = b.node("QuantizeLinear", x, *inputs)
+        x = b.node("Clip", x, b.const(low, kind), b.const(low + most, kind))
+        return b.node("DequantizeLinear", through(x) if through else x, *inputs)
+
+
 Dialect = Qonnx | Qdq
 
 

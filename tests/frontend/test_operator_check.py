@@ -68,11 +68,6 @@ def overload(model: onnx.ModelProto) -> None:
     node(model, "Relu").overload = "mine"
 
 
-def own_function(model: onnx.ModelProto) -> None:
-    body = [helper.make_node("Neg", ["x"], ["y"])]
-    model.functions.append(helper.make_function("", "Relu", ["x"], ["y"], body, [helper.make_opsetid("", 13)]))
-
-
 def imports(*sets: tuple[str, int]) -> Change:
     def change(model: onnx.ModelProto) -> None:
         del model.opset_import[:]
@@ -118,8 +113,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
         more_outputs("Relu", "y"),
         "Relu 'relu': it has an output 1, which does not exist in opset 13.",
     ),
-    "overload": (overload, f"Relu 'relu': the model replaces this operator by a function of its own. {EXPORT}"),
-    "function": (own_function, "Relu 'relu': the model replaces this operator by a function of its own."),
+    "overload": (overload, "Relu 'relu': it calls a function of the model's own. Export the model with its functions"),
     "two opsets": (
         imports(("", 13), ("ai.onnx", 12)),
         "model.onnx: it imports versions 13 and 12 of one operator set.",
@@ -207,7 +201,10 @@ def floats(b: Builder, kind: type = np.float32) -> str:
 
 
 TYPES: dict[str, tuple[Callable[[Builder], str], str]] = {
-    "integer weights": (ints, "Conv 'conv3': its input W cannot be of type int64."),
+    "fractional padding": (
+        lambda b: b.node("Pad", floats(b), b.const([0.5] * 8)),
+        "Pad 'pad3': its input pads cannot be of type float32.",
+    ),
     "root of integers": (lambda b: b.node("Sqrt", ints(b)), "Sqrt 'sqrt2': its input X cannot be of type int64."),
     "reciprocal of integers": (lambda b: b.node("Reciprocal", ints(b)), "Reciprocal 'reciprocal2': its input X cannot"),
     "negative of unsigned": (

@@ -122,7 +122,7 @@ TYPES = {
     "integer": {"tensor(int8)", "tensor(uint8)"},
     "index": {"tensor(int64)"},
     "bool": {"tensor(bool)"},
-    "": {"tensor(float)"},
+    "": set(),  # any, or the handler says
 }
 
 

@@ -10,12 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from squeeze_hls import ir
+from squeeze_hls import golden, ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.quantizers import quant_range
+from squeeze_hls.quantize import to_int
 from tests.frontend.build import Builder, load, logits, picture
 from tests.frontend.compare import assert_snapshot, onnxruntime_logits, qonnx_logits
-from tests.frontend.dialects import Dialect, Qdq, Qonnx, network
+from tests.frontend.dialects import Dialect, Qcdq, Qdq, Qonnx, network
 
 CASES: dict[str, tuple[Dialect, dict[str, bool]]] = {
     "qonnx": (Qonnx(), {}),
@@ -30,6 +31,9 @@ CASES: dict[str, tuple[Dialect, dict[str, bool]]] = {
     "qdq_no_relu": (Qdq(), {"relu": False}),
     "qdq_int8_zero_point": (Qdq(int8=True), {}),
     "qdq_float_weights": (Qdq(fake=True), {}),
+    "qcdq_4_bits": (Qcdq(4), {}),
+    "qcdq_3_bits_int8_late": (Qcdq(3, int8=True), {"late": True}),
+    "qcdq_2_bits_halves": (Qcdq(2), {"halves": True}),
 }
 
 
@@ -54,6 +58,25 @@ def test_dialect(case: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(logits(graph, x), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if not c.startswith("qdq_float")])
+def test_integers_compute_the_model(case: str, tmp_path: Path) -> None:
+    """The golden model of the carried integers, on real pixels.
+
+    Two-bit weights have steps as large as outputs: there the biases are kept by finer steps of the weights.
+    """
+    q, options = CASES[case]
+    model = network(q, **options)
+    graph = load(model, tmp_path)
+    image = np.random.default_rng(9).integers(0, 256, graph.input_shape).astype(np.uint8)
+    integers = to_int(graph)
+    last = integers.nodes[-1].output
+    own = golden.run(integers, image)[last] * integers.scale[last]
+    real = (image[:, :, ::-1].astype(np.float32) - np.array(ir.CAFFE.mean, np.float32)).transpose(2, 0, 1)[None]
+    expected = q.run(model, real)
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(own, expected, atol=0.01 * np.abs(expected).max())
+
+
 def test_scales_of_the_pool_and_the_halves(tmp_path: Path) -> None:
     """Every tensor between conv and conv has its scale, wherever the quantizer stood."""
     for case in ("qonnx", "qonnx_late", "qonnx_halves", "qdq", "qdq_no_relu"):
@@ -66,13 +89,12 @@ def test_scales_of_the_pool_and_the_halves(tmp_path: Path) -> None:
         np.testing.assert_allclose(scales, steps, rtol=1e-6)
 
 
-def test_fewer_steps_keep_their_range(tmp_path: Path) -> None:
-    """Signed 8-bit and 4-bit activations: same clipping, finer steps, and a notice."""
-    notices: list[str] = []
-    graph = load(network(Qonnx(signed=1), wide=False), tmp_path, notify=notices.append)
-    named = {n.name: graph.activation_scale[n.output] for n in graph.nodes if n.output in graph.activation_scale}
-    assert named["squeeze"] * 255 == pytest.approx(2.0, rel=1e-6)
-    assert "3 activation quantizers have fewer steps than the engine: same ranges, finer steps" in notices
+def test_fewer_steps_stay_what_they_are(tmp_path: Path) -> None:
+    """Signed 8-bit activations have 127 steps above 0: the step is kept, and so is the largest one."""
+    graph = load(network(Qonnx(signed=1), wide=False), tmp_path)
+    named = {n.name: n.output for n in graph.nodes}
+    assert graph.activation_scale[named["squeeze"]] == pytest.approx(2.0 / 127, rel=1e-6)
+    assert {graph.activation_top[named[name]] for name in ("conv1", "squeeze", "left", "right")} == {127}
 
 
 def test_no_scale_without_quantizer(tmp_path: Path) -> None:
@@ -95,16 +117,33 @@ def test_quantizers_in_integer_domain(tmp_path: Path) -> None:
     np.testing.assert_allclose(logits(graph, x_in), onnxruntime_logits(model, x_in), atol=1e-3)
 
 
-def test_input_and_output_quantizers_are_left_out(tmp_path: Path) -> None:
+def with_ends(top: float, inner: float) -> onnx.ModelProto:
+    """A quantizer of the picture, one of the averaged outputs up to ``inner``, and one of the logits up to ``top``."""
     q, b = Qdq(), Builder(opset=21)
-    x = q.activation(b, "x", 3.0)
+    x = q.activation(b, "x", 255.0)
     x = b.node("Relu", b.conv(x, q.weights(b, b.weights(7, 3, 3, 3)), name="conv1", outputs_=7))
-    x = q.activation(b, b.node("GlobalAveragePool", x, name="average"), 3.0)
+    x = q.activation(b, x, inner) if inner else x
+    return b.model(q.activation(b, b.node("GlobalAveragePool", x, name="average"), top))
+
+
+def test_quantizers_that_change_nothing_are_left_out(tmp_path: Path) -> None:
     notices: list[str] = []
-    graph = load(b.model(x), tmp_path, notify=notices.append)
+    raw = '{"channels": "RGB", "mean": [0, 0, 0], "scale": [1, 1, 1], "resize": 12}'
+    (tmp_path / "p.json").write_text(raw)
+    graph = load(with_ends(3.0, 3.0), tmp_path, notify=notices.append, preprocess=str(tmp_path / "p.json"))
     assert [type(n).__name__ for n in graph.nodes] == ["Conv", "GlobalAverage"]
-    assert not graph.activation_scale
-    assert sum("is left out" in n for n in notices) == 2
+    assert graph.preprocess.levels is None
+    assert "the quantizer of the picture is left out: it changes no pixel by more than 0" in notices
+    assert any(
+        n.endswith("of the logits is left out: they are exact, and differ from its steps by up to 0.00588235")
+        for n in notices
+    )
+
+
+@pytest.mark.parametrize(("top", "inner"), [(2.9, 3.0), (3.0, 0.0)])
+def test_logits_that_are_clipped_are_refused(top: float, inner: float, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it clips the logits at (2.9|3), which (can reach 3;|are not bounded by)"):
+        load(with_ends(top, inner), tmp_path)
 
 
 @pytest.mark.parametrize("negative", [False, True])
@@ -188,11 +227,28 @@ def clipped(limit: float, top: float) -> onnx.ModelProto:
     return b.model(b.node("GlobalAveragePool", x))
 
 
-def test_clip_within_the_quantizer(tmp_path: Path) -> None:
-    """An upper bound costs nothing where the quantizer saturates there."""
-    assert load(clipped(6.0, 6.0), tmp_path).activation_scale
-    with pytest.raises(InputError, match=r"^Clip 'relu6': clipping to \[0, 6\] is not supported; the engine computes"):
-        load(clipped(6.0, 8.0), tmp_path)
+@pytest.mark.parametrize(("limit", "top", "largest"), [(6.0, 6.0, None), (8.0, 6.0, None), (6.0, 8.0, 191)])
+def test_clip_before_a_quantizer(limit: float, top: float, largest: int | None, tmp_path: Path) -> None:
+    """An upper bound is the quantizer's, or a lower one: the nearest step is the largest output."""
+    graph = load(clipped(limit, top), tmp_path)
+    assert graph.activation_scale[graph.nodes[0].output] == pytest.approx(top / 255, rel=1e-6)
+    assert graph.activation_top.get(graph.nodes[0].output) == largest
+
+
+@pytest.mark.parametrize("bound", [(0.0, 32.0 / 255), (0.0, 0.124)])
+def test_clip_behind_a_quantizer(bound: tuple[float, float], tmp_path: Path) -> None:
+    """On a step it is a smaller largest output; between two steps no integer is its bound."""
+    q, b = Qonnx(), Builder()
+    x = q.activation(b, b.conv("x", q.weights(b, b.weights(6, 3, 3, 3)), name="conv1", outputs_=6), 1.0)
+    x = b.node("Clip", x, *(b.const(v) for v in bound), name="late")
+    x = b.node("Relu", b.conv(x, q.weights(b, b.weights(7, 6, 1, 1)), name="conv10", outputs_=7))
+    model = b.model(b.node("GlobalAveragePool", x))
+    if bound[1] == 0.124:
+        with pytest.raises(InputError, match="^Clip 'late': its bound 0.124 lies between two steps of the quantizer"):
+            load(model, tmp_path)
+        return
+    graph = load(model, tmp_path)
+    assert graph.activation_top[graph.nodes[0].output] == 32
 
 
 def refused(change: Callable[[onnx.ModelProto], None], q: Dialect, folder: Path, **options: bool) -> str:
@@ -228,9 +284,8 @@ def test_unequal_halves(tmp_path: Path) -> None:
         set_initializer(model, right.input[1], np.float32(0.25))
 
     message = refused(change, Qonnx(), tmp_path, halves=True)
-    assert message.startswith("qonnx.custom_op.general.Quant 'quant")
-    assert "its range [0, 63.75] differs from [0, 1.5] of" in message
-    assert message.endswith("must share one scale. Quantize them with one quantizer.")
+    assert message.startswith("conv10: the parts of the concatenation that it reads have different scales (0.005")
+    assert message.endswith("they must share one. Quantize them with one quantizer.")
 
 
 def test_sixteen_bits_in_the_middle(tmp_path: Path) -> None:
@@ -272,7 +327,8 @@ def test_zero_point_costs_the_values_below_it(tmp_path: Path) -> None:
     model = network(Qdq())
     set_initializer(model, quantizers(model, "QuantizeLinear")[0].input[2], np.uint8(100))
     graph = load(model, tmp_path)
-    assert graph.activation_scale["pool1_out"] == pytest.approx(2.5 / 255 * 155 / 255, rel=1e-6)
+    assert graph.activation_scale["pool1_out"] == pytest.approx(2.5 / 255, rel=1e-6)
+    assert graph.activation_top[graph.nodes[0].output] == 155
 
 
 def test_different_scales_around_integers(tmp_path: Path) -> None:
@@ -287,7 +343,7 @@ def test_different_scales_around_integers(tmp_path: Path) -> None:
 def test_scale_per_input_channel(tmp_path: Path) -> None:
     def change(model: onnx.ModelProto) -> None:
         weights = quantizers(model, "Quant")[1]  # the first is that of the biases
-        set_initializer(model, weights.input[1], np.full((1, 3, 1, 1), 0.1, np.float32))
+        set_initializer(model, weights.input[1], np.array([0.1, 0.2, 0.1], np.float32).reshape(1, 3, 1, 1))
 
     message = refused(change, Qonnx(), tmp_path)
     assert message.startswith("Conv 'conv1': weight scales of shape [1, 3, 1, 1] are not one per output channel.")

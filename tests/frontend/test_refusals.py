@@ -172,7 +172,7 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
     "ReLU behind the residual": (residual_before_relu(Builder()), "Conv 'branch': no ReLU follows it"),
     "ReLU on the picture": (
         middle(lambda b, x: relu(b, b.conv(b.node("Relu", "x", name="r"), b.weights(6, 3, 1, 1)))),
-        f"Relu 'r': it is only supported behind a convolution. {REMOVE}",
+        "Relu 'r': it reads the picture itself; the picture must go into exactly one convolution. Re-export the model.",
     ),
     "LeakyRelu": (
         activation("LeakyRelu", alpha=0.1),
