@@ -175,7 +175,7 @@ def _check_types(context: Context, node: Node, row: Row, inputs: list[tuple[Inpu
             if not _is(dtype, slot.types):
                 raise node.refuse(f"its input {slot.name} cannot be of type {dtype}.", RE_EXPORT)
             seen.add(dtype.name)
-    if any(name.startswith(("float", "bfloat")) for name in seen):
+    if any(name.startswith(("float", "bfloat")) for name in seen - {"float64"}):
         seen.discard("float64")  # dequantized constants are kept so, whatever their type is in the model
     if row.one_type and len(seen) > 1:
         raise node.refuse(f"its inputs are of different types: {', '.join(sorted(seen))}.", RE_EXPORT)

@@ -38,7 +38,7 @@ def _batch_statistics(name: str) -> Output:
 
 
 _LEGACY_BROADCAST = (
-    read("broadcast", "INT", "0: both shapes are equal", until=6),
+    read("broadcast", "INT", "where it is 0 both shapes are equal", until=6),
     read("axis", "INT", "where the second shape stands in the first", until=6),
 )
 _BINARY = Row(
@@ -117,8 +117,8 @@ TABLE: dict[str, Row] = {
     "Add": _BINARY,
     "AveragePool": Row(
         attributes=(
-            read("kernel_shape", "INTS", "that of the map", required=True),
-            read("pads", "INTS", "0"),
+            read("kernel_shape", "INTS", "the size of the map", required=True),
+            read("pads", "INTS", "0 only"),
             read("auto_pad", "STRING", "NOTSET or VALID"),
             ignored("strides", "INTS", _WHOLE_MAP),
             ignored("count_include_pad", "INT", _WHOLE_MAP, since=7),
@@ -155,8 +155,8 @@ TABLE: dict[str, Row] = {
     ),
     "Cast": Row(
         attributes=(
-            read("to", "STRING", "any number; a feature map: a float of 16 bits or more", required=True, until=5),
-            read("to", "INT", "any number; a feature map: a float of 16 bits or more", required=True, since=6),
+            read("to", "STRING", "numbers; of feature maps floats of 16 bits or more", required=True, until=5),
+            read("to", "INT", "numbers; of feature maps floats of 16 bits or more", required=True, since=6),
             ignored("saturate", "INT", _FLOAT8, since=19),
             ignored("round_mode", "STRING", _FLOAT8, since=24),
         ),
@@ -171,12 +171,13 @@ TABLE: dict[str, Row] = {
             Input(name="max", types="number", note="constant", since=11, optional=True),
         ),
         outputs=_outputs("output"),
+        one_type=True,
         integers=True,
     ),
     "Concat": Row(
         attributes=(
-            read("axis", "INT", "of feature maps: 1", until=3),
-            read("axis", "INT", "of feature maps: 1", since=4, required=True),
+            read("axis", "INT", "of feature maps the channels", until=3),
+            read("axis", "INT", "of feature maps the channels", since=4, required=True),
         ),
         inputs=(Input(name="inputs", most=ALWAYS),),
         outputs=_outputs("concat_result"),
@@ -205,12 +206,12 @@ TABLE: dict[str, Row] = {
     ),
     "Conv": Row(
         attributes=(
-            read("kernel_shape", "INTS", "that of the weights"),
-            read("strides", "INTS", "equal"),
+            read("kernel_shape", "INTS", "the size of the weights"),
+            read("strides", "INTS", "equal on both axes"),
             read("pads", "INTS", "smaller than the kernel, 1 around one of 1x1"),
             read("auto_pad", "STRING"),
-            read("dilations", "INTS", "1"),
-            read("group", "INT", "1"),
+            read("dilations", "INTS", "1 only"),
+            read("group", "INT", "1 only"),
         ),
         inputs=(
             Input(name="X"),
@@ -230,7 +231,7 @@ TABLE: dict[str, Row] = {
         inputs=(
             Input(name="data", types="float"),
             Input(name="ratio", since=12, optional=True, use=Use.IGNORED, note="it concerns training"),
-            Input(name="training_mode", types="bool", since=12, optional=True, note="constant, false"),
+            Input(name="training_mode", types="bool", since=12, optional=True, note="constant, false only"),
         ),
         outputs=(*_outputs("output"), _unread("mask")),
     ),
@@ -247,13 +248,13 @@ TABLE: dict[str, Row] = {
     "LogSoftmax": _SOFTMAX,
     "MaxPool": Row(
         attributes=(
-            read("kernel_shape", "INTS", "equal", required=True),
-            read("strides", "INTS", "equal"),
+            read("kernel_shape", "INTS", "equal on both axes", required=True),
+            read("strides", "INTS", "equal on both axes"),
             read("pads", "INTS", "none, or what completes the last window"),
             read("auto_pad", "STRING"),
             ignored("storage_order", "INT", "it orders the Indices", since=8),
             read("ceil_mode", "INT", since=10),
-            read("dilations", "INTS", "1", since=10),
+            read("dilations", "INTS", "1 only", since=10),
         ),
         inputs=(Input(name="X"),),
         outputs=(*_outputs("Y"), _unread("Indices", since=8)),
@@ -263,15 +264,15 @@ TABLE: dict[str, Row] = {
     "Neg": _unary("signed"),
     "Pad": Row(
         attributes=(
-            read("mode", "STRING", "constant"),
+            read("mode", "STRING", "constant only"),
             read("paddings", "INTS", "rows and columns", required=True, until=1),
             read("pads", "INTS", "rows and columns", required=True, since=2, until=10),
-            read("value", "FLOAT", "0", until=10),
+            read("value", "FLOAT", "0 only", until=10),
         ),
         inputs=(
             Input(name="data"),
             Input(name="pads", types="index", since=11, note="constant, rows and columns"),
-            Input(name="constant_value", since=11, optional=True, note="constant, 0"),
+            Input(name="constant_value", since=11, optional=True, note="constant, 0 only"),
             Input(
                 name="axes",
                 types="index",

@@ -223,6 +223,18 @@ TYPES: dict[str, tuple[Callable[[Builder], str], str]] = {
         lambda b: b.node("Add", floats(b), floats(b, np.float16)),
         "Add 'add3': its inputs are of different types: float16, float32.",
     ),
+    "product of a double and an integer": (
+        lambda b: b.node("Mul", floats(b, np.float64), ints(b)),
+        "Mul 'mul3': its inputs are of different types: float64, int64.",
+    ),
+    "bounds of another type": (
+        lambda b: b.node("Clip", floats(b), b.const(0, np.int64)),
+        "Clip 'clip3': its inputs are of different types: float32, int64.",
+    ),
+    "several bounds": (
+        lambda b: b.node("Clip", floats(b), b.const([0, 1])),
+        "Clip 'clip3': its bounds are not single numbers.",
+    ),
     "sum of two integers": (
         lambda b: b.node("Add", ints(b), b.const([1], np.int32)),
         "Add 'add3': its inputs are of different types: int32, int64.",

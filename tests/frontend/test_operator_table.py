@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 
 from squeeze_hls.frontend.constants import _FOLDABLE
 from squeeze_hls.frontend.onnx_reader import _HANDLERS
+from squeeze_hls.frontend.operator_document import document
 from squeeze_hls.frontend.operator_parts import Row, Use
 from squeeze_hls.frontend.operator_table import NEWEST, TABLE
 from squeeze_hls.frontend.quantizers import QUANT
@@ -134,6 +137,11 @@ def test_no_type_is_read_that_onnx_does_not_define(op: str) -> None:
     for entry, formal in zip(inputs, schema.inputs, strict=True):
         given = allowed.get(formal.type_str, {formal.type_str})
         assert TYPES[entry.types] <= given, (op, entry.name)
+
+
+def test_document(root: Path) -> None:
+    """python -m squeeze_hls.frontend.operator_document > docs/operators.md"""
+    assert (root / "docs" / "operators.md").read_text() == document()
 
 
 def test_reasons_are_given() -> None:
