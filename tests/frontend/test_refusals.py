@@ -194,7 +194,7 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
         f"com.example.Relu 'act': operator com.example.Relu is not supported. {REMOVE}",
     ),
     "training norm": (
-        fire_model(activation=training_norm),
+        fire_model(activation=training_norm, opset=15),
         "BatchNormalization 'norm': it is in training mode. Call model.eval() before exporting.",
     ),
     "norm behind ReLU": (
