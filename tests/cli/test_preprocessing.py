@@ -14,6 +14,7 @@ from squeeze_hls import pictures
 from squeeze_hls.deploy import read_model
 from squeeze_hls.frontend import PREPROCESS_KEY, load_graph
 from squeeze_hls.inference import onnx_session
+from squeeze_hls.plan.packets import image_packet
 from tests.cli.conftest import Run, tree
 
 # Twice is not once, so that it is noticed, and predictions change.
@@ -221,6 +222,9 @@ def test_levels_travel(run: Run, levelled: Path, photo: tuple[Path, Path], here:
     assert read_model((here / "b/deploy/model.sqz").read_bytes()).levels == tables
     assert read_model((here / "b/deploy/update/model.sqz").read_bytes()).levels == tables
     assert load_graph(here / "b/model.onnx").preprocess.levels == tables
+    program = (here / "b/program.bin").read_bytes()
+    (packet,) = (here / "b/hls").rglob("image.pkt")
+    assert packet.read_bytes() == image_packet(np.load(after), program).data
     stored = np.load(here / "b/deploy/selftest/images.npy")
     how = load_graph(levelled).preprocess
     names = json.loads((here / "b/deploy/selftest/expected.json").read_text())["images"]

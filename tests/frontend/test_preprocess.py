@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -292,6 +293,12 @@ tables = st.binary(min_size=256, max_size=256)
 )
 def test_json_gives_back_the_same(preprocess: Preprocess) -> None:
     assert preprocess_from_json(preprocess_to_json(preprocess)) == stated(preprocess)
+
+
+@pytest.mark.parametrize("name", ["models", "your-own-model"])
+def test_the_documents_show_the_form(root: Path, name: str) -> None:
+    examples = re.findall(r'\{"channels": .*?\}', (root / "docs" / f"{name}.md").read_text())
+    assert examples and all(preprocess_from_json(example).mean for example in examples)
 
 
 def test_the_form_of_a_square_is_what_it_was() -> None:
