@@ -131,7 +131,7 @@ def _input_shape(file: OnnxFile, value: onnx.ValueInfoProto, size: Size | None) 
     if height is None or width is None:
         raise InputError(
             f"{where} has a dynamic height or width; hardware is made for one size. "
-            'Export with a fixed size, or give "input": [height, width] in a --preprocess FILE.json.'
+            "Give it with --input HxW, such as --input 224x224, or export the model with a fixed size."
         )
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and height * width <= MAX_PIXELS):
         raise InputError(
