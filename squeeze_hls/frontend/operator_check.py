@@ -163,8 +163,6 @@ def _check_types(context: Context, node: Node, row: Row, inputs: list[tuple[Inpu
     """Constants hold what the operator is defined for; integers of a feature map are read where they may be."""
     seen: set[str] = set()
     for slot, name in inputs:
-        if slot.use is Use.IGNORED:
-            continue
         found = context.maps.get(name)
         if found is not None and found.grid is not None and not row.integers:
             raise node.refuse(

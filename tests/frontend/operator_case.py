@@ -29,6 +29,7 @@ class Case:
     fold: bool = False  # the output is a constant
     softmax: bool = False  # the output is the softmax of the logits
     refused: str = ""  # what the message has for every value but the first
+    others: tuple = ()  # further values, which may be refused
     instead: Build | None = None  # what is judged in its place, at opset 13, where nothing computes ``opset``
     reference: bool = False  # judged by ONNX's reference, not by ONNX Runtime
     judge: Callable[[onnx.ModelProto], np.ndarray] | None = None  # judged by somebody else

@@ -85,12 +85,13 @@ def test_part(case: Case, tmp_path: Path) -> None:
     plain, judged = computed(case, case.values[0], tmp_path), case.judged(case.values[0])
     assert_equal(case, plain, judged)
     matters = False
-    for value in case.values[1:]:
+    for index, value in enumerate(case.values[1:] + case.others, 1):
         try:
             ours = computed(case, value, tmp_path)
         except InputError as error:
             message = str(error)
             assert case.refused in message and "\n" not in message and not ignored, message
+            assert case.refused or index >= len(case.values), message
             matters = True
             continue
         assert not case.refused, f"{case.part} {value} is not refused"

@@ -332,6 +332,21 @@ def test_training_mode_that_is_computed(tmp_path: Path) -> None:
     assert refusal(model, tmp_path).startswith("Dropout 'drop': its training modes depend on the picture.")
 
 
+@pytest.mark.parametrize(("opset", "axis"), [(9, -1), (13, -5), (13, 5)])
+def test_flatten_at_an_axis_that_is_none(opset: int, axis: int, tmp_path: Path) -> None:
+    b = Builder(opset=opset)
+    x = b.node("GlobalAveragePool", relu(b, b.conv("x", b.weights(6, 3, 3, 3))))
+    model = b.model(b.node("Flatten", x, name="f", axis=axis))
+    assert refusal(model, tmp_path).startswith(f"Flatten 'f': axis {axis} does not exist in a tensor of 4 dimensions.")
+
+
+def test_unsqueeze_without_axes(tmp_path: Path) -> None:
+    b = Builder()
+    x = b.node("GlobalAveragePool", relu(b, b.conv("x", b.weights(6, 3, 3, 3))))
+    model = b.model(b.node("Unsqueeze", x, name="u"))
+    assert refusal(model, tmp_path).startswith("Unsqueeze 'u': input 1 is missing.")
+
+
 @pytest.mark.parametrize(("opset", "axis"), [(12, -1), (12, 2), (13, 1)])
 def test_softmax_over_nothing(opset: int, axis: int, tmp_path: Path) -> None:
     """Over an axis of one element all classes are certain."""
