@@ -35,7 +35,7 @@ def test_a_map_added_to_itself(tmp_path: Path) -> None:
     tensors = golden.run(network, images[0])
     single, total = tensors[network.nodes[0].output], tensors[network.nodes[1].output]
     ratio = network.scale[network.nodes[0].output] / network.scale[network.nodes[1].output]
-    np.testing.assert_allclose(total, np.minimum(3 * single * ratio, 255), atol=0.51)
+    np.testing.assert_allclose(total, np.minimum(3.0 * single * ratio, 255), atol=0.51)
 
 
 def test_a_trained_16_bit_range_that_saturates(tmp_path: Path) -> None:
