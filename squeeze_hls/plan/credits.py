@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.fields import INSTRUCTION
+from squeeze_hls.engine.program import Program
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.fields import INSTRUCTION
-from squeeze_hls.plan.program import Program
 
 if TYPE_CHECKING:
     from squeeze_hls.plan.assemble import Band

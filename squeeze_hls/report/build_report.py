@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from squeeze_hls.arith import WEIGHT_BITS
-from squeeze_hls.ir import IntConv
-from squeeze_hls.plan.layers import Layer
+from squeeze_hls.network.arith import WEIGHT_BITS
+from squeeze_hls.network.ir import IntConv
+from squeeze_hls.plan.lowering import Layer
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.store import WORD_BYTES
+from squeeze_hls.plan.weights import WORD_BYTES
 
 SCHEMA_VERSION = 1
 RESOURCES = ("dsp", "bram36", "uram", "lut", "ff")
