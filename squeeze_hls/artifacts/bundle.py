@@ -11,12 +11,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from squeeze_hls.errors import InputError
 
 REPORT = "report.json"
+SCHEMA_VERSION = 1  # of the report
 MAX_REPORT_BYTES = 16 * 2**20
 MAX_PATH = 200
 
@@ -208,3 +210,8 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def to_json(report: Mapping[str, Any]) -> bytes:
+    """The bytes of ``report.json``."""
+    return (json.dumps(report, indent=2, allow_nan=False, ensure_ascii=True) + "\n").encode()

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from squeeze_hls.artifacts.build_folder import Build
-from squeeze_hls.artifacts.bundle import REPORT, write_file
+from squeeze_hls.artifacts.bundle import REPORT, to_json, write_file
 from squeeze_hls.bitstream.project import IDENTITY, Project
 from squeeze_hls.bitstream.reports import HlsEstimate, Timing, parse_csynth, parse_timing, parse_utilization, parse_xml
 from squeeze_hls.emit.block_design.design import BlockDesign
 from squeeze_hls.errors import InputError, ToolFailedError
-from squeeze_hls.report.build_report import RESOURCES, to_json
+from squeeze_hls.report.build_report import RESOURCES
 
 MIB = 2**20
 BIT, HWH = "squeeze_engine.bit", "squeeze_engine.hwh"

@@ -12,10 +12,10 @@ from squeeze_hls.emit.render import config_header, render
 from squeeze_hls.engine.packets import image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.engine.program import program_crc, sections
 from squeeze_hls.engine.registers import STATUS
+from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.network import golden
 from squeeze_hls.paths import HLS_SOURCES
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.weights import WORD_BYTES
 
 _A_LINE = 6
 

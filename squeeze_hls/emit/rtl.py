@@ -13,9 +13,9 @@ from squeeze_hls.engine import fields
 from squeeze_hls.engine.config import STORE_WORD_BITS, EngineConfig, power_of_two_pieces
 from squeeze_hls.engine.entropy import STATES
 from squeeze_hls.engine.program import program_crc, sections
+from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.paths import RTL_SOURCES
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.weights import WORD_BYTES
 
 PACKAGE = "squeeze_pkg.sv"
 KEYWORDS = frozenset({"type", "wait"})  # field names that SystemVerilog reserves

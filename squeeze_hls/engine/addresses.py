@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls.engine.program import Row
+from squeeze_hls.engine.program import Program, Row
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,12 @@ def output_pixels(layer: Row, instruction: Row) -> int:
     rows = instruction.pixels // layer.width
     done = pool_done(layer.height, layer.pool, layer.ceil)[instruction.row : instruction.row + rows]
     return int(done.sum()) * pooled(layer.width, layer.pool, layer.ceil)
+
+
+def gathered_cells(program: Program, row: int, pix: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bank (columns,) and addresses (columns, gather_words) of one gathered image row."""
+    header = program.header
+    ring = program.buffers[header.gather_buffer]
+    pixel = row // header.stride * header.columns + np.arange(header.columns)
+    offset = pixel // pix * header.stride * header.gather_words + row % header.stride * header.gather_words
+    return pixel % pix, ring.base + (offset[:, None] + np.arange(header.gather_words)) % ring.depth

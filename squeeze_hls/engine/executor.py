@@ -9,20 +9,30 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from squeeze_hls.engine import addresses
+from squeeze_hls.engine.addresses import gathered_cells
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.program import Row, check_capacity, half_depth, parse_program, tile_halves
+from squeeze_hls.engine.store import StoreReader
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
-from squeeze_hls.plan.credits import gathered_cells
-from squeeze_hls.plan.weights import StoreReader
 
-if TYPE_CHECKING:
-    from squeeze_hls.plan.hazards import Tracker
+
+class Tracker(Protocol):
+    """Watches every access while a program runs; ``plan.hazards.Tracker`` knows what each must find."""
+
+    def loaded(self, index: int, frame: int, row: int, bank: np.ndarray, address: np.ndarray) -> None:
+        """A gathered row was stored."""
+
+    def read(self, index: int, half: str, reads: addresses.Reads, address: np.ndarray) -> None:
+        """An instruction reads the taps of one half."""
+
+    def written(self, index: int, bank: np.ndarray, address: np.ndarray, words: np.ndarray) -> None:
+        """An instruction stored consecutive pixels of its target."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -202,10 +202,9 @@ def _write_build(
     flow: str,
     listener: Listener,
 ) -> Done:
-    from squeeze_hls.artifacts.bundle import REPORT, Bundle, write_bundle
+    from squeeze_hls.artifacts.bundle import REPORT, Bundle, to_json, write_bundle
     from squeeze_hls.emit import board_folder as deploy
     from squeeze_hls.emit import hls, rtl
-    from squeeze_hls.report.build_report import to_json
 
     with listener.stage("write") as stage:
         bundle = Bundle(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -20,21 +20,9 @@ from squeeze_hls.quantize import is_quantized, measure, to_int
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.folding import fold_preprocess
 from squeeze_hls.report import statistics as evaluate
+from squeeze_hls.report.statistics import Side
 
 PICTURES = 8  # at a time
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Side:
-    """One of the two models."""
-
-    name: str
-    numbers: str  # "float" or "6 bit"
-    result: evaluate.Result
-    weights: int
-    weight_bytes: int  # float32, or what the board's store takes
-    residency: str | None  # of the plan for the board; None for a float model
-    cycles: int | None  # of one picture, predicted; None for a float model
 
 
 def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener) -> Side:

@@ -14,7 +14,7 @@ import numpy as np
 
 from squeeze_hls import tools
 from squeeze_hls.artifacts.build_folder import Build, open_build
-from squeeze_hls.artifacts.bundle import REPORT, check_output_file, write_file
+from squeeze_hls.artifacts.bundle import REPORT, check_output_file, to_json, write_file
 from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.flows.build import tool_versions
 from squeeze_hls.flows.classify import require_own_program
@@ -22,7 +22,7 @@ from squeeze_hls.flows.verify import check_rtl, require_passed
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.plan import Plan
 from squeeze_hls.progress import Listener
-from squeeze_hls.report.build_report import Check, to_json
+from squeeze_hls.report.build_report import Check
 from squeeze_hls.report.simulated import instruction_rows, with_simulation
 from squeeze_hls.sim import rtl
 from squeeze_hls.sim.cache import compiled_folder

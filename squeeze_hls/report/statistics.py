@@ -98,3 +98,16 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
     middle = (share + z / 2) / (1 + z)
     half = (share * (1 - share) * z + z * z / 4) ** 0.5 / (1 + z)
     return 100 * (middle - half), 100 * (middle + half)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """One of the two models."""
+
+    name: str
+    numbers: str  # "float" or "6 bit"
+    result: Result
+    weights: int
+    weight_bytes: int  # float32, or what the board's store takes
+    residency: str | None  # of the plan for the board; None for a float model
+    cycles: int | None  # of one picture, predicted; None for a float model

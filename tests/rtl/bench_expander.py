@@ -17,8 +17,9 @@ from cocotb.triggers import ReadOnly, RisingEdge, Timer
 from squeeze_hls.engine import entropy, fields
 from squeeze_hls.engine.entropy import Class, Table, make_table
 from squeeze_hls.engine.program import Program, half_depth, pack_program, tile_halves
+from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.plan.entropy_fit import fit_tables
-from squeeze_hls.plan.weights import WORD_BYTES, encode_tile, whole_words
+from squeeze_hls.plan.weights import encode_tile, whole_words
 from tests.rtl.common import parameters
 
 PARAMETERS = parameters()

@@ -1,7 +1,7 @@
 """The block design, described once: cells, links, nets, addresses, interrupts, clock and DMA parameters.
 
-Vivado's script (``emit/block_design/vivado.py``), the hardware handoff file (``emit/block_design/hwh.py``) and the simulated board
-(``sim/board``) are made from it.  Pins and interfaces are named ``cell/pin``, as in Vivado.
+Vivado's script (``vivado.py``), the hardware handoff file (``hwh.py``) and the simulated board (``sim/board``) are made
+from it.  Pins and interfaces are named ``cell/pin``, as in Vivado.
 """
 
 from __future__ import annotations
