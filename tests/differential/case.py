@@ -29,6 +29,7 @@ class Case:
     ending: tuple[str, ...] = ()
     half: bool = False  # something is computed in float16
     picture_quantizer: bool = False
+    logits_away: float = 0.0  # how far a quantizer may round the logits, which is left out with a note
     given: str | Said | None = None  # --preprocess: a name, or the contents of a file
     carried: Said | None = None  # preprocessing in the model's metadata
     facts: dict[str, int] = field(default_factory=dict)  # what was written, for the tally

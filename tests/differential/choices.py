@@ -17,7 +17,7 @@ import numpy as np
 T = TypeVar("T")
 Made = dict[str, int]
 # How often each twist of the plain network is taken, in one case.
-SPICES = (0.0, 0.004, 0.008, 0.02)
+SPICES = (0.0, 0.003, 0.006, 0.015)
 
 
 class Choices:

@@ -73,7 +73,7 @@ def conv(
         attributes["kernel_shape"] = shape.kernel
     inputs = [x.name, weight]
     bias = c.numbers(f"{site}/bias").normal(0, 0.3, outputs)
-    how = c.pick(f"{site}/bias", ("input", "none", "added", "huge"), (84, 12, 2, 0.5))
+    how = c.pick(f"{site}/bias", ("input", "none", "added", "huge"), (86, 12, 1, 0.3))
     if how == "huge":
         bias[0] = 1e4
     if how in ("input", "huge"):
@@ -85,7 +85,7 @@ def conv(
 
 
 def _group(w: Writer, site: str, x: Map, outputs: int) -> int:
-    wanted = w.c.pick(f"{site}/group", (1, 2, x.channels), (97, 1.5, 1.5))
+    wanted = w.c.pick(f"{site}/group", (1, 2, x.channels), (99, 0.4, 0.6))
     return wanted if x.channels % wanted == 0 and outputs >= wanted else 1
 
 

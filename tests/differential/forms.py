@@ -116,7 +116,7 @@ RELUS = (
 
 def relu(w: Writer, site: str, x: Map) -> Map:
     """A ReLU as somebody writes it."""
-    form = w.c.pick(f"{site}/relu", RELUS, (90, 3, 2, 1, 0.5, 0.5, 0.3, 0.3))
+    form = w.c.pick(f"{site}/relu", RELUS, (94, 2, 1.5, 0.5, 0.2, 0.2, 0.1, 0.1))
     size = 0.75 * x.size
     if form == "Clip from 0":
         return x.to(clip(w, x.name, 0.0, None), size=size)

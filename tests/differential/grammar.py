@@ -44,7 +44,7 @@ def generate(seed: int, made: Made | None = None) -> Case:
     source = w.name("image")
     x = Map(name=source, shape=(3, *chosen.size), size=spread(how.scale))
     if d.quantizes:
-        d.pixel, d.black = how.scale[0], int(round(how.mean[0]))  # type: ignore[attr-defined]
+        d.pixel, d.black = how.scale[0], int(np.clip(round(how.mean[0]), 0, 255))  # type: ignore[attr-defined]
     quantized = d.picture(x)
     end = tail(w, d, head(w, d, _body(w, d, between(w, "picture", quantized, 0.5))))
     outputs = [end.name]
@@ -53,7 +53,7 @@ def generate(seed: int, made: Made | None = None) -> Case:
     _unused(w, source)
     case.model = w.model(source, chosen.shape, outputs)
     _finish(c, case, chosen)
-    case.ending, case.half = tuple(end.ending), w.half
+    case.ending, case.half, case.logits_away = tuple(end.ending), w.half, end.away
     case.picture_quantizer = quantized is not x
     return case
 
@@ -120,7 +120,7 @@ def _fire(w: Writer, d: Dialect, site: str, x: Map) -> Map:
 
 def _part(w: Writer, site: str, common: Steps | None) -> Steps | None:
     """The quantizer of one half of a concatenation: that of both, or one of its own."""
-    factor = w.c.pick(f"{site}/scale by", (1.0, 1.01, 2.0, 0.7, 64.0), (82, 4, 6, 6, 2))
+    factor = w.c.pick(f"{site}/scale by", (1.0, 1.01, 2.0, 0.7, 64.0), (90, 2, 3, 3, 2))
     return None if common is None else replace(common, scale=float(np.float32(common.scale * factor)))
 
 
@@ -132,7 +132,7 @@ def _joined(w: Writer, site: str, thin: Map, parts: list[Map]) -> Map:
         parts.append(parts[0])
     if len(parts) > 1 and c.below(f"{site}/turned", 2, (8, 2)):
         parts.reverse()
-    axis = c.pick(f"{site}/axis", (1, -3, 2, 3), (90, 8, 1, 1))
+    axis = c.pick(f"{site}/axis", (1, -3, 2, 3), (92, 7, 0.5, 0.5))
     if w.opset < 11 and axis < 0:
         axis = 1
     shape = list(parts[0].shape)

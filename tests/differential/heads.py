@@ -22,6 +22,7 @@ class End:
     name: str
     dims: list[int]
     ending: list[str] = field(default_factory=list)
+    away: float = 0.0  # how far a quantizer may round it
 
 
 HEADS = (
@@ -165,7 +166,9 @@ def tail(w: Writer, d: Dialect, end: End) -> End:
     c = w.c
     if d.quantizes and c.rare("logits/quantizer", 5):
         steps = d.steps("logits", c.pick("logits/range", (2.0, 0.3)))
-        end.name = d.quantize("logits", Map(name=end.name, shape=(end.dims[0], 1, 1)), steps).name
+        if steps is not None:
+            end.name = d.quantize("logits", Map(name=end.name, shape=(end.dims[0], 1, 1)), steps).name
+            end.away = steps.scale / 2
     for number in range(c.pick("tail", (1, 0, 2), (80, 12, 8))):
         _reshaped(w, f"tail{number}", end)
     if c.rare("logits/arithmetic", 3):

@@ -87,11 +87,10 @@ def _place(error: BaseException) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "?"
 
 
-def _judged(case: Case, graph: Graph, network: IntNetwork, images: np.ndarray, logits: list[np.ndarray]) -> Verdict:
+def _judged(case: Case, graph: Graph, network: IntNetwork, images: np.ndarray, found: list[np.ndarray]) -> Verdict:
     exact = is_quantized(graph)
-    figures: dict[str, float] = {}
     truths, errors = [], []
-    for image, found in zip(images[:JUDGED], logits, strict=True):
+    for image, quantized in zip(images[:JUDGED], found, strict=True):
         pixels = _levelled(image, graph.preprocess.levels)
         x, seen = (prepared(p, how) for p, how in ((image, case.preprocess()), (pixels, graph.preprocess)))
         common = _check_input(case, graph, x, seen)
@@ -105,12 +104,13 @@ def _judged(case: Case, graph: Graph, network: IntNetwork, images: np.ndarray, l
             real, bound = compare_graph(case, graph, seen, pairs)
         compare_output(case, real, bound, judged[case.model.graph.output[0].name])
         truths.append(real)
-        errors.append(np.abs(real - found).max())
-    span = float(np.ptp(np.stack(truths))) or 1.0
-    figures["loss"] = float(max(errors)) / span
-    figures["dull"] = float(np.ptp(np.stack(truths), axis=0).max() < 1e-6 * max(span, 1e-6))
-    figures["exact"] = float(exact)
-    if not exact and figures["loss"] > LOOSE and len(truths[0]) > 1:
+        errors.append(np.abs(real - quantized).max())
+    logits = np.stack(truths)
+    span, largest = float(np.ptp(logits)), max(float(np.abs(logits).max()), 1e-6)
+    dull = float(np.ptp(logits, axis=0).max()) < 1e-6 * largest
+    size = largest if dull or len(logits[0]) == 1 else span
+    figures = {"loss": float(max(errors)) / size, "dull": float(dull), "exact": float(exact)}
+    if not exact and figures["loss"] > LOOSE:
         raise Difference(f"quantized, the logits are {figures['loss']:.0%} of their span away")
     return Verdict("accepted", figures=figures)
 

@@ -65,7 +65,8 @@ def compute(node: IntNode, inputs: list[Known], error: float, border: Border) ->
         return _add(node, inputs, error)
     assert isinstance(node, GlobalAverage), f"a kind of layer that is not judged: {type(node).__name__}"
     total = golden.pixel_sum(inputs[0].integers).reshape(1, 1, -1).astype(np.float64)
-    bound = inputs[0].slack.sum(axis=(0, 1), keepdims=True) + error * total + ON_GRID
+    slack = inputs[0].slack.sum(axis=(0, 1), keepdims=True)
+    bound = slack + error * (total + slack) + ON_GRID
     return Computed(total, bound, total, np.full(total.shape[2], np.inf))
 
 
@@ -102,11 +103,16 @@ def differences(computed: Computed, judged: np.ndarray) -> np.ndarray:
     return np.abs(have - want) - computed.bound - 0.5 * on_grid(want)
 
 
-def known(judged: np.ndarray, top: np.ndarray) -> Known:
-    """The integers that the judge's values (in steps) stand for."""
+def known(judged: np.ndarray, top: np.ndarray, *, clips: bool) -> Known:
+    """The integers that the judge's values (in steps) stand for; ``clips`` allows values beyond the largest.
+
+    Those are in tensors that the model does not quantize: their range was chosen on pictures.
+    """
     want = np.clip(judged, 0, top)
     integers = np.rint(want)
-    slack = np.where(on_grid(want), 0.0, np.abs(want - integers))
+    slack = np.abs(want - integers)
+    if clips:
+        slack = np.maximum(slack, judged - integers)
     return Known(integers.astype(np.int64), slack, top)
 
 

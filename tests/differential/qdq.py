@@ -40,7 +40,7 @@ class Qdq(Quantizing):
 
     def weights(self, site: str, values: np.ndarray) -> tuple[str, np.ndarray | None]:
         c, w = self.c, self.w
-        top = c.pick(f"{site}/weight top", (*self.WEIGHT_TOPS, 127), (*self.TOP_WEIGHTS, 3))
+        top = c.pick(f"{site}/weight top", (*self.WEIGHT_TOPS, 127), (*self.TOP_WEIGHTS, 0.8))
         scale = self.weight_scale(site, values, top)
         shaped = scale.reshape(-1, *(1,) * (values.ndim - 1))
         low = -top if c.below(f"{site}/narrow", 2, (6, 4)) else -top - 1

@@ -52,12 +52,12 @@ class Qonnx(Quantizing):
 
     def weights(self, site: str, values: np.ndarray) -> tuple[str, np.ndarray | None]:
         c = self.c
-        bits = c.pick(f"{site}/bits", (6, 4, 3, 2, 5, 8, 1), (60, 12, 6, 6, 6, 3, 1))
+        bits = c.pick(f"{site}/bits", (6, 4, 3, 2, 5, 8, 1), (60, 12, 6, 6, 6, 0.8, 0.3))
         scale = self.weight_scale(site, values, max(2 ** (bits - 1) - 1, 1))
         shape = (len(values), *(1,) * (values.ndim - 1))
         if (scale == scale[0]).all():
             shape = c.pick(f"{site}/scale shape", ((), (1,), (1, 1, 1, 1), shape))
-        zero = c.pick(f"{site}/zero", (0.0, 0.5, 2.0), (96, 1, 1))
+        zero = c.pick(f"{site}/zero", (0.0, 0.5, 2.0), (99, 0.5, 0.5))
         steps = Steps(
             scale=0, zero=zero, low=0, high=0, bits=bits, signed=not c.rare(f"{site}/unsigned"),
             narrow=bool(c.below(f"{site}/narrow", 2)), rounding=c.mostly(f"{site}/rounding", self.ROUNDINGS),
@@ -84,9 +84,9 @@ class Qonnx(Quantizing):
             bits = 16
         signed = bool(c.below(f"{site}/signed", 2, (75, 25)))
         narrow = bool(c.below(f"{site}/narrow", 2, (85, 15)))
-        zero = c.pick(f"{site}/zero", (0.0, 1.0, 0.5, -1.0), (96, 2, 1, 1))
+        zero = c.pick(f"{site}/zero", (0.0, 1.0, 0.5, -1.0), (98, 1, 0.5, 0.5))
         low, high = (-(2 ** (bits - 1)) + narrow, 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1 - narrow)
-        rounding = c.mostly(f"{site}/rounding", self.ROUNDINGS, 0.93)
+        rounding = c.mostly(f"{site}/rounding", self.ROUNDINGS, 0.97)
         scale = self.scale(site, self.reach(site, size), max(high - zero, 1))
         return Steps(
             scale=scale, zero=zero, low=low, high=high, bits=bits, signed=signed, narrow=narrow, rounding=rounding

@@ -135,6 +135,8 @@ def _squeezed(w: Writer, value: np.ndarray, kind: Any, site: str) -> str:
 
 def _unsqueezed(w: Writer, value: np.ndarray, kind: Any, site: str) -> str:
     ones = [axis for axis, size in enumerate(value.shape) if size == 1]
+    if not ones:
+        return w.op("Identity", w.const(value, kind))
     return forms.unsqueeze(w, w.const(value.reshape([s for s in value.shape if s != 1]), kind), ones)
 
 
