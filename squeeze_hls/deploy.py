@@ -4,7 +4,7 @@ Layout, little-endian (docs/model-sqz.md):
 
 =========  ==================================================================
 8 bytes    ``SQUEEZE`` and a zero byte
-u32        version of the format, 1
+u32        version of the format, 1 or 2
 u32        length of the description
            description: UTF-8 JSON with sorted keys
            program: the payload of a program packet
@@ -26,12 +26,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from squeeze_hls.errors import InputError
+from squeeze_hls.ir import Levels, Sides, side_or_pair
 
 MAGIC = b"SQUEEZE\0"
-VERSION = 1
+VERSIONS = (1, 2)  # 2: with levels, or resized to no square, which readers of version 1 would not notice
 MAX_BYTES = 64 * 2**20
 MAX_CLASSES = 65_536
 MAX_LABEL = 1_000
+MAX_SIDE = 65_536  # of a resized picture
 _HEAD = struct.Struct("<8sII")
 _DIGEST_BYTES = 32
 
@@ -43,29 +45,33 @@ class DeployModel:
     name: str
     engine: str  # identity of the engine it was planned for, 8 hexadecimal digits
     input_shape: tuple[int, int, int]  # height, width, 3: raw RGB pixels
-    resize: int  # pictures are resized to resize x resize, then centre-cropped to the input
+    resize: Sides  # rows and columns to which pictures are resized, then centre-cropped to the input
     classes: int
     logit_scale: float  # real value of one unit of the logits
     labels: tuple[str, ...]  # one for each class, or none
     program: bytes
     weights: bytes
+    levels: Levels | None = None  # tables that replace the values of the cropped picture
 
 
 def pack_model(model: DeployModel) -> bytes:
     """The file's bytes; the same model always gives the same bytes."""
-    description = {
+    description: dict[str, Any] = {
         "name": model.name,
         "engine": model.engine,
         "input_shape": list(model.input_shape),
-        "resize": model.resize,
+        "resize": side_or_pair(model.resize),
         "classes": model.classes,
         "logit_scale": model.logit_scale,
         "labels": list(model.labels),
         "program_bytes": len(model.program),
         "weights_bytes": len(model.weights),
     }
+    if model.levels is not None:
+        description["levels"] = [list(table) for table in model.levels]
+    version = VERSIONS[model.levels is not None or model.resize[0] != model.resize[1]]
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    body = _HEAD.pack(MAGIC, VERSION, len(text)) + text + model.program + model.weights
+    body = _HEAD.pack(MAGIC, version, len(text)) + text + model.program + model.weights
     return body + hashlib.sha256(body).digest()
 
 
@@ -76,8 +82,8 @@ def read_model(data: bytes, where: str = "model.sqz") -> DeployModel:
     if len(data) < _HEAD.size + _DIGEST_BYTES or data[:8] != MAGIC:
         raise InputError(f"{where}: not a squeeze-hls model")
     _, version, length = _HEAD.unpack_from(data)
-    if version != VERSION:
-        raise InputError(f"{where}: format version {version}; this version of squeeze-hls reads {VERSION}")
+    if version not in VERSIONS:
+        raise InputError(f"{where}: format version {version}; this version of squeeze-hls reads {VERSIONS[-1]}")
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest:
         raise InputError(f"{where}: the checksum differs: the file is cut off or altered; copy it again")
@@ -116,13 +122,27 @@ def _parse(description: dict[str, Any], payload: bytes) -> DeployModel:
             _integer(shape, "width", 1, 4096),
             _integer(shape, "channels", 3, 3),
         ),
-        resize=_integer(description, "resize", 1, 65_536),
+        resize=_resize(description["resize"]),
         classes=classes,
         logit_scale=scale,
         labels=tuple(_text(label, MAX_LABEL) for label in labels),
         program=payload[:program_bytes],
         weights=payload[program_bytes:],
+        levels=_levels(description["levels"]) if "levels" in description else None,
     )
+
+
+def _resize(value: Any) -> Sides:
+    rows, columns = value if isinstance(value, list) else (value, value)
+    sides = {"rows": rows, "columns": columns}
+    return _integer(sides, "rows", 1, MAX_SIDE), _integer(sides, "columns", 1, MAX_SIDE)
+
+
+def _levels(value: Any) -> Levels:
+    red, green, blue = (bytes(_integer({"level": v}, "level", 0, 255) for v in table) for table in value)
+    if not len(red) == len(green) == len(blue) == 256:
+        raise ValueError("levels must be three lists of 256 values")
+    return red, green, blue
 
 
 def _integer(table: dict[str, Any], key: str, low: int, high: int) -> int:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
 from squeeze_hls.board import Board, load_board
-from squeeze_hls.ir import Conv, Graph, IntConv, IntNetwork
+from squeeze_hls.ir import Graph, IntNetwork
 from squeeze_hls.pictures import stack
+from squeeze_hls.plan.ahead import room_for_weights, words_of_weights
 from squeeze_hls.plan.engine import STORE_WORD_BITS
-from squeeze_hls.plan.planner import room_for_weights, words_of_weights
 from squeeze_hls.progress import SILENT, Listener
 from squeeze_hls.quantize import integers, rate
 from squeeze_hls.quantize.compress import Compressed
@@ -57,26 +56,4 @@ def room_bits(graph: Graph, board: Board) -> int:
 
     Raises DoesNotFitError where there are none.
     """
-    return room_for_weights(_hollow(graph), board) * STORE_WORD_BITS
-
-
-def _hollow(graph: Graph) -> IntNetwork:
-    """The network with zeros for all its numbers."""
-    nodes = tuple(
-        IntConv(
-            name=node.name,
-            input=node.input,
-            output=node.output,
-            weight=np.zeros(node.weight.shape, np.int8),
-            bias=np.zeros(len(node.bias), np.int32),
-            multiplier=np.full(len(node.bias), arith.MULTIPLIER_MIN, np.int32),
-            shift=np.full(len(node.bias), arith.SHIFT_MIN, np.int32),
-            stride=node.stride,
-            pads=node.pads,
-            wide=node.output == integers.averaged(graph),
-        )
-        if isinstance(node, Conv)
-        else node
-        for node in graph.nodes
-    )
-    return IntNetwork(name=graph.name, input=graph.input, input_shape=graph.input_shape, nodes=nodes)
+    return room_for_weights(integers.hollow(graph), board) * STORE_WORD_BITS

@@ -13,9 +13,10 @@ from squeeze_hls import evaluate as statistics
 from squeeze_hls import golden, pictures
 from squeeze_hls.errors import InputError, MissingToolError
 from squeeze_hls.evaluate import Result
+from squeeze_hls.frontend import narrow_view
 from squeeze_hls.ir import IntNetwork, Preprocess, Shape
 from squeeze_hls.progress import Listener
-from squeeze_hls.source import Source, load
+from squeeze_hls.source import Source, load, plannable
 
 if TYPE_CHECKING:
     from squeeze_hls.builds import Build
@@ -31,7 +32,7 @@ class Classifier:
     on: str
     input_shape: Shape
     preprocess: Preprocess
-    logits: Compute  # u8 (H, W, 3) -> (classes,), int32 or float32
+    logits: Compute  # u8 (H, W, 3) as ``pictures.prepare`` gives it -> (classes,), int32 or float32
     top_k: Callable[[np.ndarray, int], list[tuple[int, str, float]]]
 
 
@@ -44,9 +45,12 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
 
     if source.model is not None and is_build(source.model):
         build = open_build(Path(source.model))
+        _check_build_options(source, listener)
         if on == "onnxruntime":
             return _onnxruntime(Source(model=str(build.model)), listener)
         network = build.network()
+        for notice in narrow_view(network.preprocess, network.input_shape):
+            listener.note(notice)
         if on in ("csim", "rtl"):
             require_own_program(build, network)
         return _integer(network, on, lambda: (build.engine, build.program, build.store), listener)
@@ -55,7 +59,7 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
     from squeeze_hls.board import load_board
 
     target = load_board(board)
-    network = load(source, listener).network
+    network = load(source, listener, None if on == "golden" else plannable(target)).network
 
     def planned() -> Any:
         from squeeze_hls.plan import make_plan
@@ -64,6 +68,16 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
         return plan.engine, plan.program_bin, plan.weights_bin
 
     return _integer(network, on, planned, listener)
+
+
+def _check_build_options(source: Source, listener: Listener) -> None:
+    """A build has its input size and its preprocessing; what else is asked for must not seem to count."""
+    if source.input_size is not None:
+        raise InputError(f"{source.model}: a build is for one input size. Leave --input out, or build again with it.")
+    if source.preprocess is not None:
+        listener.note(
+            f"{source.model}: a build keeps the preprocessing that it was built with; --preprocess is ignored"
+        )
 
 
 def require_own_program(build: Build, network: IntNetwork) -> Plan:
@@ -155,6 +169,7 @@ def _onnxruntime(source: Source, listener: Listener) -> Classifier:
     graph, _ = read(source, listener)  # our own checks come first: sizes, operators, external data
     session = onnx_session(path)
     name = session.get_inputs()[0].name
+    _check_declared_size(path, session.get_inputs()[0].shape[2:], graph.input_shape)
     mean = np.array(graph.preprocess.mean, np.float32)
     scale = np.array(graph.preprocess.scale, np.float32)
 
@@ -172,6 +187,16 @@ def _onnxruntime(source: Source, listener: Listener) -> Classifier:
         return [(int(i), graph.labels[i] if graph.labels else str(i), float(real[i])) for i in order]
 
     return Classifier("onnxruntime", graph.input_shape, graph.preprocess, logits, top_k)
+
+
+def _check_declared_size(path: Path, declared: Sequence[int | str | None], shape: Shape) -> None:
+    """ONNX Runtime runs the file as it is: of another size only where its own is dynamic."""
+    if any(isinstance(side, int) and side != asked for side, asked in zip(declared, shape, strict=False)):
+        own = "x".join(map(str, declared))
+        raise InputError(
+            f"{path}: ONNX Runtime runs the model at its own {own}, not at {shape[0]}x{shape[1]}. "
+            "Leave the size out, or use --on golden."
+        )
 
 
 def onnx_session(path: Path) -> Any:

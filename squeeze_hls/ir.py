@@ -21,16 +21,45 @@ from squeeze_hls.errors import InputError
 Shape = tuple[int, int, int]  # height, width, channels
 
 
+Sides = tuple[int, int]  # rows, columns
+Levels = tuple[bytes, bytes, bytes]  # R, G, B: 256 u8 each
+MAX_RESIZE = 4096  # a side of a resized picture
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """How a picture becomes the network's input: ``x = (pixel - mean) * scale`` per channel."""
+    """How a picture becomes the network's input: ``x = (pixel - mean) * scale`` per channel.
+
+    ``pictures.prepare`` resizes, crops and applies ``levels``, nothing else does: every array that it gives, and every
+    network takes, has been through the levels already.  Mean and scale count from there.
+    """
 
     channels: str = "RGB"  # order in which the model wants the colours: "RGB" or "BGR"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # in the model's channel order, pixels 0..255
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)  # in the model's channel order
-    resize: int = 256  # pictures are resized to resize x resize, then centre-cropped to the input
+    resize: Sides | None = None  # to what pictures are resized, then centre-cropped; None: in proportion to the input
     # u8 tables (R, G, B) of 256 bytes that replace pixels once they are cropped; the model's quantizer of the picture
-    levels: tuple[bytes, bytes, bytes] | None = None
+    levels: Levels | None = None
+
+    def resized(self, shape: Shape) -> Sides:
+        """To what pictures are resized for an input of ``shape``: never less than the input."""
+        height, width = shape[:2]
+        if self.resize is None:
+            return usual_side(height), usual_side(width)
+        rows, columns = self.resize
+        if rows == columns:  # a square stays one
+            rows = columns = max(rows, height, width)
+        return max(rows, height), max(columns, width)
+
+
+def usual_side(side: int) -> int:
+    """A side of the picture for a side of the input, as ImageNet's networks have it: 256 for 224."""
+    return min((16 * side + 7) // 14, MAX_RESIZE)
+
+
+def side_or_pair(sides: Sides) -> int | list[int]:
+    """The JSON form of ``Preprocess.resize``: one number for a square."""
+    return sides[0] if sides[0] == sides[1] else list(sides)
 
 
 CAFFE = Preprocess(channels="BGR", mean=(104.0, 117.0, 123.0))
@@ -216,7 +245,7 @@ class IntNetwork:
     nodes: tuple[IntNode, ...]
     pad_value: tuple[int, int, int] = (0, 0, 0)  # u8 R, G, B around a padded image
     scale: dict[str, float] = field(default_factory=dict)
-    preprocess: Preprocess = Preprocess()  # for resizing and cropping; the arithmetic is folded
+    preprocess: Preprocess = Preprocess()  # for resizing, cropping and levels; the arithmetic is folded
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what the user should know, such as a deviation at a padded border
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Preprocess, Shape
+from squeeze_hls.ir import Levels, Preprocess, Shape
 
 BUILTIN = Path(__file__).resolve().parent / "calibration"
 DEFAULT_PICTURE = BUILTIN / "coffee.jpg"
@@ -95,21 +95,27 @@ def stack(pictures: PictureSet, shape: Shape, preprocess: Preprocess) -> np.ndar
 
 
 def prepare(picture: np.ndarray, shape: Shape, preprocess: Preprocess) -> np.ndarray:
-    """Resize and crop u8 (H, W, 3) RGB to the network's input ``shape``.
+    """Resize and crop u8 (H, W, 3) RGB to the network's input ``shape``, then apply ``preprocess.levels``.
 
-    The picture is resized to a square of ``preprocess.resize`` pixels (more where the input is
-    larger) and centre-cropped.  A picture that covers the input and is at most 1.15 times as large on
-    both sides counts as resized already and is only cropped: 227 x 227 crops for a 224 x 224 network,
-    256 x 256 pictures for either.
+    The picture is resized to ``preprocess.resize``, without it to 256 / 224 of the input, and centre-cropped.  A
+    picture that covers the input and is at most 1.15 times as large on both sides counts as resized already and is
+    only cropped: 227 x 227 crops for a 224 x 224 network, 256 x 256 pictures for either.
     """
     height, width = shape[:2]
     rows, columns = picture.shape[:2]
     if not (height <= rows <= CROP_ONLY * height and width <= columns <= CROP_ONLY * width):
-        rows, columns = max(height, preprocess.resize), max(width, preprocess.resize)
+        rows, columns = preprocess.resized(shape)
         resized = Image.fromarray(picture).resize((columns, rows), Image.Resampling.BILINEAR)
         picture = np.asarray(resized)
     top, left = (rows - height) // 2, (columns - width) // 2
-    return np.ascontiguousarray(picture[top : top + height, left : left + width])
+    picture = picture[top : top + height, left : left + width]
+    return np.ascontiguousarray(apply_levels(picture, preprocess.levels) if preprocess.levels else picture)
+
+
+def apply_levels(pixels: np.ndarray, levels: Levels) -> np.ndarray:
+    """u8 (..., 3) RGB with every value replaced by what its colour's table says."""
+    tables = np.frombuffer(b"".join(levels), np.uint8).reshape(3, 256)
+    return tables[np.arange(3), pixels]
 
 
 def read(path: str | Path) -> np.ndarray:

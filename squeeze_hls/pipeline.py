@@ -16,7 +16,7 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.ir import IntNetwork
 from squeeze_hls.progress import Listener, Stage
 from squeeze_hls.sim.cache import compiled_folder
-from squeeze_hls.source import Loaded, Source, load
+from squeeze_hls.source import Loaded, Source, load, plannable
 
 if TYPE_CHECKING:  # imported where they are needed, so that the command line starts quickly
     from squeeze_hls.board import Board
@@ -70,7 +70,7 @@ def build(options: BuildOptions, listener: Listener) -> Done:
     picture = pictures.read(options.image or pictures.DEFAULT_PICTURE)
     if options.out is not None:
         _check_out(options, options.out)
-    loaded = load(options.source, listener)
+    loaded = load(options.source, listener, plannable(board, frozen))
     out = options.out or Path("build") / f"{file_name(loaded.graph.name)}-{board.name}"
     _check_out(options, out)
     image = pictures.prepare(picture, loaded.network.input_shape, loaded.network.preprocess)

@@ -12,7 +12,7 @@ import numpy as np
 from squeeze_hls import evaluate
 from squeeze_hls.board import Board
 from squeeze_hls.builds import is_build, open_build
-from squeeze_hls.frontend import carries_preprocess
+from squeeze_hls.errors import InputError
 from squeeze_hls.ir import Conv, Graph, IntNetwork
 from squeeze_hls.pictures import PictureSet, prepare
 from squeeze_hls.progress import Listener, Stage
@@ -39,15 +39,11 @@ class Side:
 def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener) -> Side:
     """Run a model on all pictures: a float one in floating point, a quantized one or a build in its integers.
 
-    ``source.preprocess`` counts for a model that does not say itself how pictures are prepared.
+    ``source.preprocess`` counts where a model does not say itself how pictures are prepared.
     """
     assert source.model is not None
     name = Path(source.model).name
-    if is_build(source.model):
-        source = Source(model=str(open_build(Path(source.model)).model))
-    if carries_preprocess(str(source.model)):
-        source = replace(source, preprocess=None)
-    graph, _ = read(source, listener)
+    graph = _read(source, listener)
     if not is_quantized(graph):
         folded, pad_value, _ = fold_preprocess(graph)
         border = np.array(pad_value, np.float32)
@@ -68,6 +64,19 @@ def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener
             cycles=None,
         )
     return _integer(name, graph, to_int(graph), board, chosen, listener)
+
+
+def _read(source: Source, listener: Listener) -> Graph:
+    """The network of a model or a build, which has a size of its own."""
+    if not is_build(str(source.model)):
+        return read(replace(source, carried_first=True), listener)[0]
+    graph, _ = read(Source(model=str(open_build(Path(str(source.model))).model)), listener)
+    if source.input_size not in (None, graph.input_shape[:2]):
+        height, width, _ = graph.input_shape
+        raise InputError(
+            f"{source.model}: the build is for {height}x{width}. Leave --input out, or build again with it."
+        )
+    return graph
 
 
 def _integer(
@@ -100,7 +109,7 @@ def _judge(
     chosen: PictureSet,
     listener: Listener,
 ) -> evaluate.Result:
-    """Rank all pictures by ``logits``, which takes some of them, u8 (N, H, W, 3), to (N, classes)."""
+    """Rank all pictures by ``logits``, which takes some of them, prepared for ``graph``, to (N, classes)."""
     with listener.stage("evaluate") as stage:
         each = chain.from_iterable(map(logits, _batches(graph, chosen, stage)))
         result = evaluate.evaluate(each, chosen.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ from squeeze_hls.ir import Graph, IntNetwork
 from squeeze_hls.progress import Listener
 
 if TYPE_CHECKING:
+    from squeeze_hls.board import Board
     from squeeze_hls.pictures import PictureSet
+    from squeeze_hls.plan.engine import EngineConfig
 
 MAX_CALIBRATION = 1_000  # pictures
 
@@ -21,6 +24,8 @@ class Source:
 
     model: str | None = None
     preprocess: str | None = None
+    carried_first: bool = False  # what the model itself says of preprocessing wins over ``preprocess``
+    input_size: tuple[int, int] | None = None  # height, width at which it is compiled
     labels: Path | None = None
     calibration: Path | None = None
 
@@ -35,8 +40,11 @@ class Loaded:
     quantized: bool  # by us, on the way
 
 
-def load(source: Source, listener: Listener) -> Loaded:
-    """Read a model and, where it is a float one, quantize it."""
+def load(source: Source, listener: Listener, check: Callable[[Graph], None] | None = None) -> Loaded:
+    """Read a model and, where it is a float one, quantize it.
+
+    ``check`` sees what was read before that, which takes long, and raises what stands against it.
+    """
     calibration = calibration_set(source.calibration, listener)
     with listener.stage("load") as stage:
         graph, sha256 = read(source, listener)
@@ -44,8 +52,18 @@ def load(source: Source, listener: Listener) -> Loaded:
         stage.outcome = (
             f"{graph.name}, {height} x {width}, {sum(hasattr(n, 'weight') for n in graph.nodes)} convolutions"
         )
+    if check is not None:
+        check(graph)
     network, quantized = to_network(graph, calibration, listener)
     return Loaded(graph=graph, network=network, sha256=sha256, quantized=quantized)
+
+
+def plannable(board: Board, engine: EngineConfig | None = None) -> Callable[[Graph], None]:
+    """The check whether a network can be planned for a board, or for a frozen engine, whatever its weights."""
+    from squeeze_hls.plan.ahead import check_shapes
+    from squeeze_hls.quantize.integers import hollow
+
+    return lambda graph: check_shapes(hollow(graph), board, engine)
 
 
 def read(source: Source, listener: Listener) -> tuple[Graph, str]:
@@ -54,7 +72,14 @@ def read(source: Source, listener: Listener) -> tuple[Graph, str]:
     from squeeze_hls.frontend import zoo
 
     model = source.model or zoo.DEFAULT
-    graph = frontend.load_graph(model, preprocess=source.preprocess, labels=source.labels, notify=listener.note)
+    graph = frontend.load_graph(
+        model,
+        preprocess=source.preprocess,
+        labels=source.labels,
+        input_size=source.input_size,
+        carried_first=source.carried_first,
+        notify=listener.note,
+    )
     return graph, frontend.model_sha256(model)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +28,14 @@ TOGETHER = {
 
 
 def pytest_configure() -> None:
-    """Verilator's own library takes longer to compile than most modules: once for all tests that simulate RTL."""
+    """What holds for every process of the tests, and for those that they start.
+
+    A caller that ignores SIGINT (``nohup``, shells that start jobs in the background) hands that on to its children,
+    and interruptions could not be tested.  Verilator's own library takes longer to compile than most modules: once for
+    all tests that simulate RTL.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     objects = Path(tempfile.gettempdir()) / f"squeeze-hls-rtl-{os.getuid()}" / "objects"
     command = [sys.executable, str(ROOT / "scripts" / "objcache.py"), str(objects)]
     os.environ.setdefault("OBJCACHE", shlex.join(command))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from squeeze_hls import arith, golden
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Concat, GlobalAverage, IntConv, IntNetwork, MaxPool, Pads, verify_int_network
+from squeeze_hls.ir import Concat, GlobalAverage, IntConv, IntNetwork, MaxPool, Pads, type_max, verify_int_network
 
 LEAST_SENSITIVITY = 0.25
 
@@ -41,8 +43,7 @@ def int_conv(
     if style != "extreme":
         weight[rng.random(shape[0]) < 0.1] = 0  # a few filters that are all zero
     spread = 120 * max(4.0, float(np.abs(weight).mean()) * np.sqrt(fan_in) * 1.2)
-    top = arith.WIDE_MAX if wide else arith.ACTIVATION_MAX
-    factors = np.clip(rng.uniform(0.5, 2.0, shape[0]) * top / (3 * spread), 2.0**-20, 0.9)
+    factors = np.clip(rng.uniform(0.5, 2.0, shape[0]) * type_max(wide) / (3 * spread), 2.0**-20, 0.9)
     pairs = [arith.multiplier_and_shift(float(f)) for f in factors]
     bias = rng.integers(-int(spread), int(spread) + 1, shape[0])
     if style == "extreme":
@@ -61,10 +62,16 @@ def int_conv(
     )
 
 
-def random_network(seed: int, *, small: bool = True) -> IntNetwork:
+def mixed_network(seed: int) -> IntNetwork:
+    """Networks for a range of seeds: every third is larger, every fourth has limits."""
+    return random_network(seed, small=bool(seed % 3), limited=seed % 4 == 2)
+
+
+def random_network(seed: int, *, small: bool = True, limited: bool = False) -> IntNetwork:
     """A random Fire network: sizes, strides, paddings, pooling, class and channel counts, densities.
 
-    Its logits depend on the picture: what damages a picture, or confuses two, changes them.
+    Its logits depend on the picture: what damages a picture, or confuses two, changes them.  ``limited``: with limits
+    of outputs, and otherwise the network that the seed gives without.
     """
     rng = np.random.default_rng(seed)
     for _ in range(100):
@@ -74,8 +81,51 @@ def random_network(seed: int, *, small: bool = True) -> IntNetwork:
         except InputError:
             continue  # the picture was too small for the chain of poolings
         if sensitivity(network) >= LEAST_SENSITIVITY:  # otherwise activations have died or saturated on the way
-            return network
+            return _limited(network, seed) if limited else network
     raise AssertionError(f"no network for seed {seed}")
+
+
+def _limited(network: IntNetwork, seed: int) -> IntNetwork:
+    rng = np.random.default_rng((seed, 1))
+    for _ in range(100):
+        found = with_limits(network, rng)
+        verify_int_network(found)
+        if sensitivity(found) >= LEAST_SENSITIVITY:
+            return found
+    raise AssertionError(f"no limits for seed {seed}")
+
+
+def with_limits(network: IntNetwork, rng: np.random.Generator) -> IntNetwork:
+    """The network with largest outputs below those of their types: of most convolutions, drawn for each.
+
+    Most scales follow, as training sets them, so that outputs spread over the range that is left to them; where one
+    does not, most outputs saturate.
+    """
+    share = {network.input: 1.0}  # of the largest value of a tensor's type, its own
+    nodes: list = []
+    for node in network.nodes:
+        if isinstance(node, IntConv):
+            top = type_max(node.wide)
+            random = int(rng.integers(2, top))
+            limit = int(rng.choice([255, 4095, random, top - 1] if node.wide else [1, 3, 7, 15, random, random, 254]))
+            if rng.random() < 0.2:
+                limit = top
+            share[node.output] = limit / top
+            node = _scaled(node, share[node.input], limit / top if rng.random() < 0.8 else 1.0)
+            node = replace(node, limit=None if limit == top and rng.random() < 0.5 else limit)
+        elif not isinstance(node, GlobalAverage):
+            inputs = node.inputs if isinstance(node, Concat) else (node.input,)
+            share[node.output] = max(share[tensor] for tensor in inputs)
+        nodes.append(node)
+    return replace(network, nodes=tuple(nodes))
+
+
+def _scaled(conv: IntConv, inputs: float, outputs: float) -> IntConv:
+    """The convolution for inputs and outputs that are smaller by these factors."""
+    factors = conv.multiplier * 2.0**-conv.shift * outputs / inputs
+    pairs = [arith.multiplier_and_shift(float(f)) for f in np.clip(factors, 2.0**-24, 2.0**8)]
+    multiplier, shift = np.array(pairs, np.int32).T
+    return replace(conv, bias=np.rint(conv.bias * inputs).astype(np.int32), multiplier=multiplier, shift=shift)
 
 
 def sensitivity(network: IntNetwork, seed: int = 0) -> float:

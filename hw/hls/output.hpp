@@ -10,7 +10,7 @@
 namespace squeeze {
 
 // clamp((acc + bias) * M + 2^(S-1) >> S, 0, top), as squeeze_hls/arith.py defines it.
-inline Value requantize(Accumulator acc, ap_uint<44> param, ap_uint<6> layer_shift, bool wide) {
+inline Value requantize(Accumulator acc, ap_uint<44> param, ap_uint<6> layer_shift, ap_uint<16> top) {
     HLS_INLINE
     Record<fields::param::WORDS> record;
     record.words[0] = uint64_t(param);
@@ -21,8 +21,7 @@ inline Value requantize(Accumulator acc, ap_uint<44> param, ap_uint<6> layer_shi
     const ap_int<43> product = sum * multiplier;
     const ap_int<43> half = ap_int<43>(1) << (shift - 1);
     const ap_int<43> scaled = (product + half) >> shift;
-    const ap_int<43> top = wide ? 65535 : 255;
-    return scaled < 0 ? ap_int<43>(0) : scaled > top ? top : scaled;
+    return scaled < 0 ? ap_int<43>(0) : scaled > top ? ap_int<43>(top) : scaled;
 }
 
 // What is known of a finished set of accumulators.
@@ -142,10 +141,11 @@ struct OutputStage {
         const ap_uint<16> first = set.half_b ? layer.get<L::params_b>() : layer.get<L::params_a>();
         const Params records = params.read(first / CIN + set.group * SET_WORDS + part);
         const ap_uint<6> shift = set.half_b ? layer.get<L::shift_b>() : layer.get<L::shift_a>();
+        const ap_uint<16> top = set.half_b ? ap_uint<16>(layer.get<L::top_b>()) : ap_uint<16>(layer.get<L::top_a>());
     requantizers:
         for (int i = 0; i < CIN; i++) {
             HLS_UNROLL
-            values[i] = requantize(held[front][lane][part * CIN + i], records.record[i], shift, layer.get<L::average>());
+            values[i] = requantize(held[front][lane][part * CIN + i], records.record[i], shift, top);
         }
     }
 

@@ -123,6 +123,23 @@ inline Error check_program(const ProgramHeader& header, ap_uint<24> length) {
     return length == words ? NONE : BAD_LENGTH;
 }
 
+// Whether a layer asks for what the engine does not have: a residual operand, a table of the entropy code that was not
+// loaded, a largest output that its type cannot be.
+inline bool layer_exceeds(const LayerRecord& layer, unsigned tables) {
+    HLS_INLINE
+    static_assert(int(L::residual::WORD) == 0 && int(L::average::WORD) == 0 && int(L::half_a::WORD) == 0 &&
+                      int(L::half_b::WORD) == 0 && int(L::entropy::WORD) == int(fields::layer::WORDS) - 1 &&
+                      int(L::table_a::WORD) == int(L::entropy::WORD) && int(L::table_b::WORD) == int(L::entropy::WORD) &&
+                      int(L::top_a::WORD) == int(L::entropy::WORD) && int(L::top_b::WORD) == int(L::entropy::WORD),
+                  "the first and the last word of a layer record are looked at");
+    const unsigned top_a = layer.get<L::top_a>(), top_b = layer.get<L::top_b>();
+    const bool no_table =
+        layer.get<L::entropy>() && (layer.get<L::table_a>() >= tables || layer.get<L::table_b>() >= tables);
+    const bool no_top = (layer.get<L::half_a>() && (top_a == 0 || (top_a > 255 && !layer.get<L::average>()))) ||
+                        (layer.get<L::half_b>() && top_b == 0);
+    return layer.get<L::residual>() || no_table || no_top;
+}
+
 inline Error load_program(Memories& memories, Loaded& loaded, Stream& in, ap_uint<24> length) {
     PacketReader reader(in, length);
     loaded.program_valid = 0;
@@ -159,25 +176,13 @@ load_codes:
     }
     loaded.program_crc = ~reader.crc;
     error = reader.finish(BAD_PROGRAM_CRC);
-residual_operands:
-    for (unsigned i = 0; i < layers; i++) {
-        HLS_PIPELINE(1)  // one word of the table a cycle
-        LayerRecord layer;
-        layer.words[fields::layer::residual::WORD] =
-            memories.tables.layers[i * fields::layer::WORDS + fields::layer::residual::WORD];
-        if (error == NONE && layer.get<L::residual>()) {
-            error = TOO_LARGE;
-        }
-    }
-    static_assert(int(L::table_a::WORD) == int(L::entropy::WORD) && int(L::table_b::WORD) == int(L::entropy::WORD),
-                  "the loop reads one word of a layer record");
-tables_of_layers:
-    for (unsigned i = 0; i < layers; i++) {
-        HLS_PIPELINE(1)  // one word of the table a cycle
-        LayerRecord layer;
-        layer.words[L::entropy::WORD] = memories.tables.layers[i * fields::layer::WORDS + L::entropy::WORD];
-        if (error == NONE && layer.get<L::entropy>() &&
-            (layer.get<L::table_a>() >= tables || layer.get<L::table_b>() >= tables)) {
+    LayerRecord layer;
+layers_in_engine:
+    for (unsigned i = 0; i < 2 * layers; i++) {
+        HLS_PIPELINE(1)  // one word of the table a cycle: the first of a layer, then its last
+        const unsigned word = i % 2 == 0 ? 0 : int(fields::layer::WORDS) - 1;
+        layer.words[word] = memories.tables.layers[i / 2 * fields::layer::WORDS + word];
+        if (error == NONE && i % 2 == 1 && layer_exceeds(layer, tables)) {
             error = TOO_LARGE;
         }
     }

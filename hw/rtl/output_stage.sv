@@ -240,7 +240,7 @@ module output_stage
     requantizer #(.CIN(CIN)) requantizer_i (
         .clk(clk), .rst(rst),
         .in_valid(rq_in_valid), .acc(rq_acc), .bias(rq_bias), .multiplier(rq_multiplier), .offset(rq_offset),
-        .shift(rq_shift), .wide(lay.average), .out(rq_out), .out_valid(rq_out_valid)
+        .shift(rq_shift), .half_b(rq_mark.half_b), .top_a(lay.top_a), .top_b(lay.top_b), .out(rq_out), .out_valid(rq_out_valid)
     );
 
     // ---- back: position of the word in its map ----

@@ -1,10 +1,12 @@
 // Requantizers: CIN sums a cycle become activations (squeeze_hls/arith.py, requantize):
 //
-//     y = clamp(((acc + bias) * M + 2^(S-1)) >> S, 0, wide ? 65535 : 255),    M = 2^16 + multiplier,  S = shift - offset
+//     y = clamp(((acc + bias) * M + 2^(S-1)) >> S, 0, top),    M = 2^16 + multiplier,  S = shift - offset
 //
 // Contract
 //   out and out_valid belong to the inputs of REQUANT_LATENCY cycles earlier; new inputs every cycle, no back-pressure.
 //   S must lie in [1, 41].  acc + bias is exact in 25 bits.  Only out_valid is reset.
+//   top is top_b where half_b came with the inputs, else top_a; both are looked at 4 cycles after the inputs, so that
+//   those of a layer, which stay while its words are in flight, need no registers of their own.
 //   One DSP48 a lane: acc + bias in its pre-adder, the product, and half a unit added behind it.  Then a shift by
 //   multiples of 8, a shift by 0 to 7, and the clamp, one cycle each.
 `default_nettype none
@@ -21,7 +23,9 @@ module requantizer #(
     input wire logic [CIN-1:0][15:0] multiplier,
     input wire logic [CIN-1:0][3:0] offset,
     input wire logic [5:0] shift,
-    input wire logic wide,
+    input wire logic half_b,
+    input wire logic [15:0] top_a,
+    input wire logic [7:0] top_b,
 
     output logic [CIN-1:0][15:0] out,
     output logic out_valid
@@ -33,11 +37,13 @@ module requantizer #(
     end
 
     logic [LATENCY-1:0] valid;
-    logic [LATENCY-2:0] wides;
+    logic [3:0] halves;
+    logic [15:0] top5;
 
     always_ff @(posedge clk) begin
         valid <= {valid[LATENCY-2:0], in_valid};
-        wides <= {wides[LATENCY-3:0], wide};
+        halves <= {halves[2:0], half_b};
+        top5 <= halves[3] ? 16'(top_b) : top_a;
         if (rst) valid <= '0;
     end
     assign out_valid = valid[LATENCY-1];
@@ -50,7 +56,7 @@ module requantizer #(
             .multiplier(multiplier[i]),
             .offset(offset[i]),
             .shift(shift),
-            .wide5(wides[LATENCY-2]),
+            .top5(top5),
             .out(out[i])
         );
     end

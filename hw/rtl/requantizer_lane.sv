@@ -1,4 +1,4 @@
-// One requantizer, described in requantizer.sv: six registers from the inputs to out; wide5 comes five cycles after them.
+// One requantizer, described in requantizer.sv: six registers from the inputs to out; top5 comes five cycles after them.
 `default_nettype none
 
 module requantizer_lane (
@@ -8,7 +8,7 @@ module requantizer_lane (
     input wire logic [15:0] multiplier,
     input wire logic [3:0] offset,
     input wire logic [5:0] shift,
-    input wire logic wide5,
+    input wire logic [15:0] top5,
     output logic [15:0] out
 );
     // 1 to 3, in the DSP48: sum, product, rounded product.  |product| <= 2^24 * 2^17.
@@ -48,23 +48,27 @@ module requantizer_lane (
         shift4 <= shift3[2:0];
     end
 
-    // 5: shift by 0 to 7.
-    logic [22:0] fine;
+    // 5: shift by 0 to 7.  What stands above 16 bits exceeds any top.
+    logic [15:0] fine;
     logic negative5, large5;
+    logic [6:0] beyond;
+
+    always_comb begin
+        for (int b = 0; b < 7; b++) beyond[b] = coarse[16+b] && shift4 <= 3'(b);
+    end
 
     always_ff @(posedge clk) begin
-        fine <= coarse >> shift4;
-        large5 <= large4;
+        fine <= 16'(coarse >> shift4);
+        large5 <= large4 || beyond != 0;
         negative5 <= negative4;
     end
 
     // 6: clamp.
-    wire logic over = large5 || fine[22:16] != 0 || (!wide5 && fine[15:8] != 0);
+    wire logic over = large5 || fine > top5;
 
     always_ff @(posedge clk) begin
         if (negative5) out <= '0;
-        else if (over) out <= {{8{wide5}}, 8'hFF};
-        else out <= fine[15:0];
+        else out <= over ? top5 : fine;
     end
 endmodule
 

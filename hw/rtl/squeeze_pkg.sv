@@ -14,7 +14,7 @@ package squeeze_pkg;
     localparam logic [7:0] PACKET_IMAGE = 8'd1;
     localparam logic [7:0] PACKET_WEIGHTS = 8'd2;
     localparam logic [7:0] PACKET_PROGRAM = 8'd3;
-    localparam logic [15:0] FORMAT_VERSION = 16'd2;
+    localparam logic [15:0] FORMAT_VERSION = 16'd3;
 
     // Cycles from an operand to the output that depends on it.  Where one of the modules changes, so does its line.
     localparam int REQUANT_LATENCY = 6;  // requantizer: in_valid to out_valid
@@ -71,13 +71,15 @@ package squeeze_pkg;
     } header_t;
 
     localparam int LAYER_WORDS = 6;
-    localparam int LAYER_BITS = 349;
+    localparam int LAYER_BITS = 373;
     typedef struct packed {
-        logic [34:0] reserved4;
+        logic [10:0] reserved4;
         logic [2:0] table_b;  // table of half B
         logic [2:0] table_a;  // table of half A
         logic [0:0] entropy;  // its weights are entropy-coded
         logic [15:0] border;  // border pixels whose value is that of the bias alone
+        logic [7:0] top_b;  // largest output of half B, at least 1; half B is never averaged
+        logic [15:0] top_a;  // largest output of half A, at least 1; at most 255 without average
         logic [5:0] shift_b;  // S_layer of half B
         logic [1:0] reserved3;
         logic [5:0] shift_a;  // S_layer of half A

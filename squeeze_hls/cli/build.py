@@ -72,6 +72,7 @@ def build(
     image: Path | None,
     engine: Path | None,
     preprocess: str | None,
+    input_size: tuple[int, int] | None,
     labels: Path | None,
     calibration: Path | None,
 ) -> None:
@@ -87,7 +88,9 @@ def build(
         raise click.UsageError("--board is missing; `squeeze-hls boards` lists them.")
     terminal.every_stage = True
     options = pipeline.BuildOptions(
-        source=Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration),
+        source=Source(
+            model=model, preprocess=preprocess, input_size=input_size, labels=labels, calibration=calibration
+        ),
         board=board,
         out=out,
         flow=flow,

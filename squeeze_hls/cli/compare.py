@@ -13,9 +13,8 @@ from squeeze_hls.cli.options import (
     board_option,
     global_options,
     json_option,
-    labels_option,
     pass_terminal,
-    preprocess_option,
+    reading_options,
 )
 from squeeze_hls.cli.terminal import Terminal, cells, table
 
@@ -28,8 +27,7 @@ from squeeze_hls.cli.terminal import Terminal, cells, table
 )
 @click.option("--chart", metavar="F.png|F.svg|F.pdf", type=Existing, help="Draw the comparison.")
 @board_option
-@preprocess_option
-@labels_option
+@reading_options
 @json_option
 @global_options
 @pass_terminal
@@ -41,6 +39,7 @@ def compare(
     chart: Path | None,
     board: str,
     preprocess: str | None,
+    input_size: tuple[int, int] | None,
     labels: Path | None,
 ) -> None:
     """Compare B with A: accuracy, agreement, size and cycles; each a MODEL or a BUILD_DIR.
@@ -61,7 +60,9 @@ def compare(
             raise InputError(f"{chart}: a chart is one of {', '.join(compare_chart.FORMATS)}, by the file's suffix")
     target, chosen = load_board(board), pictures.load(images)
     sides = [
-        side_by_side.examine(Source(model=m, preprocess=preprocess, labels=labels), target, chosen, terminal)
+        side_by_side.examine(
+            Source(model=m, preprocess=preprocess, input_size=input_size, labels=labels), target, chosen, terminal
+        )
         for m in (first, second)
     ]
     a, b = sides

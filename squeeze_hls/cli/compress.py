@@ -14,9 +14,8 @@ from squeeze_hls.cli.options import (
     format_option,
     global_options,
     json_option,
-    labels_option,
     pass_terminal,
-    preprocess_option,
+    reading_options,
 )
 from squeeze_hls.cli.terminal import Terminal, cells, table
 
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Train on so many batches of 8 crops to repeat the float model's predictions (needs PyTorch).",
 )
-@preprocess_option
-@labels_option
+@reading_options
 @json_option
 @global_options
 @pass_terminal
@@ -64,6 +62,7 @@ def compress(
     seed: int,
     batches: int,
     preprocess: str | None,
+    input_size: tuple[int, int] | None,
     labels: Path | None,
 ) -> None:
     """Compress MODEL, without labels, until its weights fit on a board."""
@@ -80,7 +79,7 @@ def compress(
         torch_module()
     terminal.every_stage = True
     check_output_file(output)
-    source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
+    source = Source(model=model, preprocess=preprocess, input_size=input_size, labels=labels, calibration=calibration)
     done, room = fitting.compress(source, board, limit, seed, batches, terminal)
     content = export.to_onnx(done.network, dialect)
     write_file(content, output)

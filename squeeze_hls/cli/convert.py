@@ -12,9 +12,8 @@ from squeeze_hls.cli.options import (
     format_option,
     global_options,
     json_option,
-    labels_option,
     pass_terminal,
-    preprocess_option,
+    reading_options,
 )
 from squeeze_hls.cli.terminal import Terminal
 
@@ -23,8 +22,7 @@ from squeeze_hls.cli.terminal import Terminal
 @click.argument("model", metavar="FLOAT")
 @click.option("-o", "--output", metavar="Q.onnx", type=Existing, required=True, help="File to write.")
 @format_option
-@preprocess_option
-@labels_option
+@reading_options
 @calibration_option
 @json_option
 @global_options
@@ -35,6 +33,7 @@ def quantize(
     output: Path,
     dialect: str,
     preprocess: str | None,
+    input_size: tuple[int, int] | None,
     labels: Path | None,
     calibration: Path | None,
 ) -> None:
@@ -45,7 +44,7 @@ def quantize(
 
     terminal.every_stage = True
     check_output_file(output)
-    source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
+    source = Source(model=model, preprocess=preprocess, input_size=input_size, labels=labels, calibration=calibration)
     loaded = load(source, terminal)
     content = export.to_onnx(loaded.network, dialect)
     write_file(content, output)

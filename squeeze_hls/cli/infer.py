@@ -42,6 +42,7 @@ def run(
     logits: Path | None,
     board: str,
     preprocess: str | None,
+    input_size: tuple[int, int] | None,
     labels: Path | None,
     calibration: Path | None,
 ) -> None:
@@ -53,7 +54,7 @@ def run(
     if logits:
         check_output_file(logits)
     chosen = [(path, pictures.read(path)) for path in images]
-    source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
+    source = Source(model=model, preprocess=preprocess, input_size=input_size, labels=labels, calibration=calibration)
     classifier = inference.classifier(source, on, board, terminal)
     results = inference.run(classifier, chosen, top, terminal)
     if logits:
@@ -85,6 +86,7 @@ def evaluate(
     predictions: Path | None,
     board: str,
     preprocess: str | None,
+    input_size: tuple[int, int] | None,
     labels: Path | None,
     calibration: Path | None,
 ) -> None:
@@ -96,7 +98,7 @@ def evaluate(
     if predictions:
         check_output_file(predictions)
     chosen = pictures.load(images)
-    source = Source(model=model, preprocess=preprocess, labels=labels, calibration=calibration)
+    source = Source(model=model, preprocess=preprocess, input_size=input_size, labels=labels, calibration=calibration)
     classifier = inference.classifier(source, on, board, terminal)
     score = inference.evaluate(classifier, chosen, terminal)
     if predictions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +53,32 @@ board_option = click.option(
 preprocess_option = click.option(
     "--preprocess",
     metavar="caffe|torchvision|FILE.json",
-    help="Channel order, mean, scale and size that the model was trained with, where its file does not say.",
+    help="Channel order, mean and scale that the model was trained with. What FILE.json leaves out is the model's.",
+)
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Height and width out of ``224x224`` or ``224``."""
+    if value is None:
+        return None
+    from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
+
+    found = re.fullmatch(r"([0-9]{1,9})(?:[xX]([0-9]{1,9}))?", value)
+    height, width = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and height * width <= MAX_PIXELS):
+        raise click.BadParameter(
+            f"'{value[:40]}' is no size of a picture. Give height and width, such as 224x224, or one number for both: "
+            f"1 to {MAX_SIDE} a side, up to {MAX_PIXELS:,} pixels."
+        )
+    return height, width
+
+
+input_option = click.option(
+    "--input",
+    "input_size",
+    metavar="HxW",
+    callback=_size,
+    help="Height and width at which the network is compiled, such as 224x224 or 224  [default: what the model says]",
 )
 labels_option = click.option(
     "--labels", metavar="FILE", type=Existing, help="Class names, one a line, where the model's file has none."
@@ -81,9 +107,14 @@ on_option = click.option(
 )
 
 
+def reading_options(command: Command) -> Command:
+    """How to read MODEL."""
+    return preprocess_option(input_option(labels_option(command)))
+
+
 def model_options(command: Command) -> Command:
     """How to read, and where necessary quantize, MODEL."""
-    return preprocess_option(labels_option(calibration_option(command)))
+    return reading_options(calibration_option(command))
 
 
 pass_terminal = click.make_pass_decorator(Terminal)

@@ -5,7 +5,7 @@ PACKET_MAGIC = 165
 IMAGE = 1
 WEIGHTS = 2
 PROGRAM = 3
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # Offsets in bytes.
 REGISTERS = {
@@ -121,10 +121,12 @@ FIELDS = {
         "params_b": (4, 40, 16),
         "shift_a": (4, 56, 6),
         "shift_b": (5, 0, 6),
-        "border": (5, 6, 16),
-        "entropy": (5, 22, 1),
-        "table_a": (5, 23, 3),
-        "table_b": (5, 26, 3),
+        "top_a": (5, 6, 16),
+        "top_b": (5, 22, 8),
+        "border": (5, 30, 16),
+        "entropy": (5, 46, 1),
+        "table_a": (5, 47, 3),
+        "table_b": (5, 50, 3),
     },
     "buffer": {
         "base": (0, 0, 17),

@@ -98,11 +98,12 @@ class Accelerator:
         return top_k(logits, self.model.logit_scale, self.model.labels, k)
 
     def prepare(self, images: Iterable[Any]) -> np.ndarray:
-        """Pictures as the engine takes them, u8 (N, H, W, 3): each resized and cropped."""
+        """Pictures as the engine takes them, u8 (N, H, W, 3): each resized, cropped, and given the model's levels."""
         if isinstance(images, (str, bytes, os.PathLike)):
             raise NotAnImage("several pictures are a list of pictures; for one, write [picture]")
-        prepared = [prepare(image, self.model.input_shape, self.model.resize) for image in images]
-        return np.stack(prepared) if prepared else np.zeros((0, *self.model.input_shape), np.uint8)
+        model = self.model
+        prepared = [prepare(image, model.input_shape, model.resize, model.levels) for image in images]
+        return np.stack(prepared) if prepared else np.zeros((0, *model.input_shape), np.uint8)
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Logits of prepared u8 (N, H, W, 3) pictures: int32 (N, classes).

@@ -23,11 +23,12 @@ from .errors import BadModel
 from .packets import BEAT_BYTES, MAX_WORDS, STORE_WORD_BYTES, field
 
 MAGIC = b"SQUEEZE\0"
-VERSION = 1
+VERSIONS = (1, 2)
 MAX_BYTES = 64 * 2**20
 MAX_CLASSES = 65536
 MAX_TEXT = 1000
 MAX_PIXELS = 4096
+MAX_SIDE = 65536  # of a resized picture
 _HEAD = struct.Struct("<8sII")
 _DIGEST_BYTES = 32
 
@@ -38,13 +39,14 @@ class Model(NamedTuple):
     name: str
     engine_id: int  # identity of the engine it was planned for
     input_shape: tuple[int, int, int]  # height, width, 3
-    resize: int
+    resize: tuple[int, int]  # rows and columns to which pictures are resized before they are cropped
     classes: int
     logit_scale: float
     labels: tuple[str, ...]  # one for each class, or none
     program: bytes
     weights: bytes
     stream: bytes  # weights that every image needs anew; empty where they stay in the engine
+    levels: tuple[bytes, bytes, bytes] | None  # R, G, B tables of 256 bytes that replace the values of cropped pictures
 
     @property
     def program_crc(self) -> int:
@@ -75,8 +77,8 @@ def parse_model(data: bytes, where: str = "model.sqz") -> Model:
     if len(data) < _HEAD.size + _DIGEST_BYTES or data[: len(MAGIC)] != MAGIC:
         raise BadModel(f"{where}: not a squeeze-hls model")
     _, version, length = _HEAD.unpack_from(data)
-    if version != VERSION:
-        raise BadModel(f"{where}: format version {version}; this driver reads {VERSION}")
+    if version not in VERSIONS:
+        raise BadModel(f"{where}: format version {version}; this driver reads {VERSIONS[-1]}")
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest:
         raise BadModel(f"{where}: the checksum differs: the file is cut off or altered; copy it again")
@@ -109,13 +111,14 @@ def _parse(description: dict[str, Any], payload: bytes) -> Model:
         name=_text(description["name"]),
         engine_id=int(engine, 16),
         input_shape=(_integer(height, 1, MAX_PIXELS), _integer(width, 1, MAX_PIXELS), _integer(channels, 3, 3)),
-        resize=_integer(description["resize"], 1, 65536),
+        resize=_resize(description["resize"]),
         classes=classes,
         logit_scale=scale,
         labels=tuple(_text(label) for label in labels),
         program=payload[:program_bytes],
         weights=payload[program_bytes:],
         stream=b"",
+        levels=_levels(description["levels"]) if "levels" in description else None,
     )
     return model._replace(stream=_check_program(model))
 
@@ -171,6 +174,19 @@ def _streamed(words: list[int], weights: bytes) -> bytes:
     if sum(max(0, ends[layer] - starts[layer]) for layer in order) > BEAT_BYTES * MAX_WORDS:
         raise ValueError("more is streamed for an image than a packet holds")
     return b"".join(weights[starts[layer] : ends[layer]] for layer in order)
+
+
+def _resize(value: Any) -> tuple[int, int]:
+    """One number for a square, or rows and columns."""
+    rows, columns = value if isinstance(value, list) else (value, value)
+    return _integer(rows, 1, MAX_SIDE), _integer(columns, 1, MAX_SIDE)
+
+
+def _levels(value: Any) -> tuple[bytes, bytes, bytes]:
+    red, green, blue = (bytes(_integer(level, 0, 255) for level in table) for table in value)
+    if not len(red) == len(green) == len(blue) == 256:
+        raise ValueError("levels must be three lists of 256 values")
+    return red, green, blue
 
 
 def _integer(value: Any, low: int, high: int) -> int:

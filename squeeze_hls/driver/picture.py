@@ -19,20 +19,30 @@ _BILINEAR = getattr(Image, "Resampling", Image).BILINEAR  # moved in Pillow 9.1
 CROP_ONLY = 1.15  # a picture at most this much larger than the input is cropped, not resized
 
 
-def prepare(image: Any, input_shape: tuple[int, int, int], resize: int) -> np.ndarray:
-    """A picture as u8 ``input_shape``: resized to a square of ``resize`` (larger for a larger input), then cropped.
+def prepare(
+    image: Any,
+    input_shape: tuple[int, int, int],
+    resize: tuple[int, int],
+    levels: tuple[bytes, bytes, bytes] | None = None,
+) -> np.ndarray:
+    """A picture as u8 ``input_shape``: resized to the rows and columns of ``resize``, then cropped.
 
     ``image`` is what ``to_rgb`` takes.  A picture that covers the input and is at most 1.15 times as large on both
-    sides counts as resized already and is only cropped.
+    sides counts as resized already and is only cropped.  ``levels`` (R, G, B tables of 256 bytes) replace the values of
+    what is left, whatever size it had.
     """
     picture = to_rgb(image)
     height, width = input_shape[:2]
     rows, columns = picture.shape[:2]
     if not (height <= rows <= CROP_ONLY * height and width <= columns <= CROP_ONLY * width):
-        rows, columns = max(height, resize), max(width, resize)
+        rows, columns = max(height, resize[0]), max(width, resize[1])
         picture = np.asarray(Image.fromarray(picture).resize((columns, rows), _BILINEAR))
     top, left = (rows - height) // 2, (columns - width) // 2
-    return np.ascontiguousarray(picture[top : top + height, left : left + width])
+    picture = picture[top : top + height, left : left + width]
+    if levels is not None:
+        tables = np.frombuffer(b"".join(levels), np.uint8).reshape(3, 256)
+        picture = tables[np.arange(3), picture]
+    return np.ascontiguousarray(picture)
 
 
 def to_rgb(image: Any) -> np.ndarray:

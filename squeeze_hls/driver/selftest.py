@@ -282,11 +282,10 @@ class SelfTest:
 
     def _picture(self, index: int) -> dict[str, str]:
         """Whether this board's Pillow decodes and resizes a picture as the one that the build was made with."""
-        name = self.stored.names[index]
+        name, model = self.stored.names[index], self.model
+        path = os.path.join(self.stored.folder, "pictures", name)
         try:
-            pixels = prepare(
-                os.path.join(self.stored.folder, "pictures", name), self.model.input_shape, self.model.resize
-            )
+            pixels = prepare(path, model.input_shape, model.resize, model.levels)
         except NotAnImage as error:
             return {"name": name, "status": f"cannot be read: {error}"}
         same = bool((pixels == self.stored.images[index]).all())

@@ -14,32 +14,34 @@ from squeeze_hls.frontend.context import Grid
 from squeeze_hls.frontend.deep_compression import MAX_NET_BYTES, read_deep_compression
 from squeeze_hls.frontend.levels import in_levels
 from squeeze_hls.frontend.limits import MAX_MODEL_BYTES
-from squeeze_hls.frontend.onnx_file import read_bytes, read_onnx_file
+from squeeze_hls.frontend.onnx_file import OnnxFile, read_bytes, read_onnx_file
 from squeeze_hls.frontend.onnx_reader import read_graph
 from squeeze_hls.frontend.preprocess import (
     LABELS_KEY,
     PREPROCESS_KEY,
     Size,
+    Stated,
     labels_from_json,
     labels_to_json,
-    preprocess_and_size,
     preprocess_from_json,
     preprocess_to_json,
     read_labels,
     read_preprocess,
+    stated,
 )
+from squeeze_hls.frontend.settled import merged, narrow_view, settle
 from squeeze_hls.frontend.text import safe_name
-from squeeze_hls.ir import TORCHVISION, Graph, Preprocess
+from squeeze_hls.ir import Graph
 from squeeze_hls.paths import MODELS
 
 __all__ = [
     "LABELS_KEY",
     "PREPROCESS_KEY",
-    "carries_preprocess",
     "labels_from_json",
     "labels_to_json",
     "load_graph",
     "model_sha256",
+    "narrow_view",
     "preprocess_from_json",
     "preprocess_to_json",
     "read_labels",
@@ -79,53 +81,59 @@ def load_graph(
     *,
     preprocess: str | None = None,
     labels: Path | None = None,
+    input_size: Size | None = None,
+    carried_first: bool = False,
     notify: Callable[[str], None] = _silent,
 ) -> Graph:
     """Read a network.
 
     ``model`` is an ``.onnx`` or ``.net`` file or a name of the zoo.  ``preprocess`` (``caffe``,
-    ``torchvision`` or a JSON file) and ``labels`` (a file) win over what the model carries; with neither,
-    torchvision and bare indices are assumed.  ``notify`` receives one-line notices for the user.
+    ``torchvision`` or a JSON file) and ``labels`` (a file) win over what the model carries; what neither says is
+    torchvision's, and bare indices.  With ``carried_first`` it is what the model carries that wins over
+    ``preprocess``.  ``input_size`` (height, width) replaces the size that the model or ``preprocess`` gives.
+    ``notify`` receives one-line notices for the user.
 
     Raises InputError for whatever cannot be read or computed.
     """
-    given, size = read_preprocess(preprocess) if preprocess is not None else (None, None)
+    given = read_preprocess(preprocess) if preprocess is not None else None
     found = resolve(model)
     if isinstance(found, Path) and found.suffix.lower() == ".onnx":
-        graph, grid, assumed = _load_onnx(found, size, notify)
+        file = read_onnx_file(found)
+        sources = _sources(given, _carried(file), carried_first)
+        graph, grid = _from_onnx(file, input_size or merged(*sources).input, notify)
     else:
-        graph, grid, assumed = _load_squeezenet(found, notify), None, None
-        if size is not None and size != graph.input_shape[:2]:
-            raise InputError(f'{graph.name}: its input size is fixed. Leave "input" out of the --preprocess file.')
-    if given is None and assumed is not None:
-        notify(assumed)
-    graph = _finished(graph, given, read_labels(labels) if labels is not None else None, notify)
-    return in_levels(graph, grid, notify)
+        graph, grid = _load_squeezenet(found, notify), None
+        sources = _sources(given, stated(graph.preprocess, graph.input_shape[:2]), carried_first)
+        _check_fixed_size(graph, input_size, merged(*sources).input)
+    chosen, notices = settle(*sources, graph.input_shape)
+    for notice in notices:
+        notify(notice)
+    names = read_labels(labels) if labels is not None else graph.labels
+    _check_labels(graph, names, notify)
+    return in_levels(replace(graph, preprocess=chosen, labels=names), grid, notify)
 
 
-def carries_preprocess(model: str | Path) -> bool:
-    """Whether a model says itself how pictures are prepared; those that are no ``.onnx`` file are known."""
-    found = resolve(model)
-    if not isinstance(found, Path) or found.suffix.lower() != ".onnx":
-        return True
-    return PREPROCESS_KEY in read_onnx_file(found).metadata
+def _sources(given: Stated | None, carried: Stated | None, carried_first: bool) -> tuple[Stated | None, Stated | None]:
+    """What the user and the model say of preprocessing; the first one wins."""
+    if not carried_first:
+        return given, carried
+    if given and carried:  # a model that says how it was trained says for which size, too
+        given = replace(given, input=None)
+    return carried, given
 
 
-def _load_onnx(path: Path, size: Size | None, notify: Callable[[str], None]) -> tuple[Graph, Grid | None, str | None]:
-    """The graph with what the file carries, its quantizer of the picture, and a notice of what had to be assumed."""
-    file = read_onnx_file(path)
-    name = safe_name(path.name)
-    carried = file.metadata.get(PREPROCESS_KEY)
-    own, own_size = preprocess_and_size(carried, f"{name}: {PREPROCESS_KEY}") if carried else (None, None)
-    graph, grid = read_graph(file, safe_name(path.stem), size or own_size, notify)
+def _carried(file: OnnxFile) -> Stated | None:
+    """What a file says of preprocessing; None where it has no such metadata."""
+    text = file.metadata.get(PREPROCESS_KEY)
+    return preprocess_from_json(text, f"{safe_name(file.path.name)}: {PREPROCESS_KEY}") if text else None
+
+
+def _from_onnx(file: OnnxFile, size: Size | None, notify: Callable[[str], None]) -> tuple[Graph, Grid | None]:
+    """The network of a file, with its own class names, and its quantizer of the picture."""
+    graph, grid = read_graph(file, safe_name(file.path.stem), size, notify)
     listed = file.metadata.get(LABELS_KEY)
-    graph = replace(
-        graph,
-        preprocess=own or TORCHVISION,
-        labels=labels_from_json(listed, f"{name}: {LABELS_KEY}") if listed else (),
-    )
-    assumed = "no preprocessing in the model: torchvision's is assumed (--preprocess caffe|torchvision|FILE.json)"
-    return graph, grid, None if own else assumed
+    where = f"{safe_name(file.path.name)}: {LABELS_KEY}"
+    return replace(graph, labels=labels_from_json(listed, where) if listed else ()), grid
 
 
 def _load_squeezenet(found: Path | zoo.Entry, notify: Callable[[str], None]) -> Graph:
@@ -139,11 +147,15 @@ def _load_squeezenet(found: Path | zoo.Entry, notify: Callable[[str], None]) -> 
     return replace(graph, labels=labels_from_json(listed) if listed else ())
 
 
-def _finished(
-    graph: Graph, preprocess: Preprocess | None, labels: tuple[str, ...] | None, notify: Callable[[str], None]
-) -> Graph:
-    """The graph with what the user gave in place of what it carried, both checked against the network."""
-    names = graph.labels if labels is None else labels
+def _check_fixed_size(graph: Graph, asked: Size | None, stated_size: Size | None) -> None:
+    """The authors' networks are made for one size; another one is refused, whoever asks for it."""
+    height, width = graph.input_shape[:2]
+    for size, name in ((asked, "--input out"), (stated_size, '"input" out of the --preprocess file')):
+        if size is not None and size != (height, width):
+            raise InputError(f"{graph.name}: its input size is fixed, {height}x{width}. Leave {name}.")
+
+
+def _check_labels(graph: Graph, names: tuple[str, ...], notify: Callable[[str], None]) -> None:
     classes = graph.shapes[graph.nodes[-1].output][2]
     if names and len(names) != classes:
         raise InputError(
@@ -151,9 +163,3 @@ def _finished(
         )
     if not names:
         notify("no class names in the model: classes are shown by index (--labels FILE)")
-    chosen = preprocess or graph.preprocess
-    side = max(graph.input_shape[:2])
-    if chosen.resize < side:  # the crop is taken from the resized picture
-        notify(f"pictures are resized to {side}, not {chosen.resize}: the input would not fit")
-        chosen = replace(chosen, resize=side)
-    return replace(graph, preprocess=chosen, labels=names)

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import onnx
 
+from squeeze_hls.frontend import semantics
 from squeeze_hls.frontend.limits import MAX_FOLDED_ELEMENTS
 from squeeze_hls.frontend.onnx_file import OnnxFile
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
@@ -22,7 +22,6 @@ _BINARY: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
-    "Div": np.divide,
 }
 _UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Neg": np.negative,
@@ -38,6 +37,7 @@ class Constants:
 
     def __init__(self, file: OnnxFile) -> None:
         self._file = file
+        self.opset = file.opset
         self._stored = {t.name: t for t in file.graph.initializer}
         self._arrays: dict[str, np.ndarray] = {}
         self._folded_elements = 0
@@ -116,6 +116,8 @@ class Constants:
 
 
 def _constant(constants: Constants, node: Node, file: OnnxFile) -> np.ndarray:
+    if len(node.proto.attribute) != 1:
+        raise node.refuse("a constant has one value.", RE_EXPORT)
     tensor = node.tensor("value")
     if tensor is not None:
         return file.array(tensor)
@@ -165,17 +167,18 @@ def axes_argument(constants: Constants, node: Node, rank: int) -> tuple[int, ...
         return None
     if any(not -rank <= a < rank for a in axes):
         raise node.refuse(f"axes {list(axes)} do not exist in a tensor of {rank} dimensions.", RE_EXPORT)
-    return tuple(sorted({a % rank for a in axes}))
+    if len({a % rank for a in axes}) != len(axes):
+        raise node.refuse(f"axes {list(axes)} name one twice.", RE_EXPORT)
+    return tuple(sorted(a % rank for a in axes))
 
 
 Arrays = list  # of np.ndarray | None, in the order of the node's inputs
 
 
 def _binary(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
-    constants.claim(node, math.prod(np.broadcast_shapes(inputs[0].shape, inputs[1].shape)))
-    if node.op == "Div" and inputs[0].dtype.kind in "iu":
-        return np.trunc(inputs[0] / inputs[1]).astype(inputs[0].dtype)
-    return _BINARY[node.op](inputs[0], inputs[1])
+    second = semantics.second_operand(node, constants.opset, inputs[0].shape, inputs[1])
+    constants.claim(node, math.prod(np.broadcast_shapes(inputs[0].shape, second.shape)))
+    return semantics.divide(node, inputs[0], second) if node.op == "Div" else _BINARY[node.op](inputs[0], second)
 
 
 def _unary(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
@@ -185,12 +188,14 @@ def _unary(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
 
 def _cast(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     constants.claim(node, inputs[0].size)
-    return inputs[0].astype(onnx.helper.tensor_dtype_to_np_dtype(node.integer("to", 0)))
+    return semantics.cast(node, inputs[0])
 
 
 def _clip(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     constants.claim(node, inputs[0].size)
-    bounds = [i.reshape(-1)[0] if i is not None and i.size == 1 else None for i in (*inputs[1:3], None, None)]
+    if any(i is not None and i.size != 1 for i in inputs[1:3]):
+        raise node.refuse("its bounds are not single numbers.", RE_EXPORT)
+    bounds = [i.reshape(-1)[0] if i is not None else None for i in (*inputs[1:3], None, None)]
     low = bounds[0] if len(inputs) > 1 else node.number("min", -math.inf)
     high = bounds[1] if len(inputs) > 2 else node.number("max", math.inf)
     result = inputs[0]
@@ -206,6 +211,8 @@ def _constant_of_shape(constants: Constants, node: Node, inputs: Arrays) -> np.n
     constants.claim(node, math.prod(shape))
     tensor = node.tensor("value")
     value = np.zeros(1, np.float32) if tensor is None else constants._file.array(tensor)
+    if value.size != 1:
+        raise node.refuse(f"it repeats one number, not {value.size}.", RE_EXPORT)
     return np.full(shape, value.reshape(-1)[0], value.dtype)
 
 
@@ -217,7 +224,10 @@ def _reshape(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
 
 def _transpose(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     reverse = tuple(range(inputs[0].ndim))[::-1]
-    return np.transpose(inputs[0], node.integers("perm", reverse))
+    perm = node.integers("perm", reverse)
+    if min(perm, default=0) < 0:
+        raise node.refuse(f"perm {list(perm)[:8]} has negative axes.", RE_EXPORT)
+    return np.transpose(inputs[0], perm)
 
 
 def _unsqueeze(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
@@ -231,7 +241,7 @@ def _squeeze(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
 
 def _concat(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     constants.claim(node, sum(a.size for a in inputs))
-    return np.concatenate(inputs, axis=node.integer("axis", 0))
+    return np.concatenate(inputs, axis=node.integer("axis", 1))  # it may be left out until opset 3
 
 
 def _gather(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
@@ -250,17 +260,19 @@ def _slice(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
     axes, steps = argument(3, "axes", list(range(len(starts)))), argument(4, "steps", [1] * len(starts))
     slices = [slice(None)] * inputs[0].ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        slices[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
+        if slices[axis] != slice(None):
+            raise node.refuse(f"axes {axes[:8]} name one twice.", RE_EXPORT)
+        slices[axis] = semantics.part(inputs[0].shape[axis], start, end, step)
     return inputs[0][tuple(slices)]
 
 
 def _shape(constants: Constants, node: Node, inputs: Arrays) -> np.ndarray:
-    return np.array(inputs[0].shape, np.int64)
+    return semantics.sub_shape(node, inputs[0].shape)
 
 
 _MOVING = ("Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 _FOLDABLE: dict[str, Callable[[Constants, Node, Arrays], np.ndarray]] = {
-    **dict.fromkeys(_BINARY, _binary),
+    **dict.fromkeys((*_BINARY, "Div"), _binary),
     **dict.fromkeys(_UNARY, _unary),
     "Cast": _cast,
     "Clip": _clip,

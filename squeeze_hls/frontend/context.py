@@ -108,7 +108,4 @@ class Context:
 
     def define(self, node: Node, value: FeatureMap) -> None:
         """Bind a node's first output."""
-        name = node.output
-        if name in self.maps or name in self.constants:
-            raise node.refuse(f"it writes '{safe_name(name)}', which exists already.", RE_EXPORT)
-        self.maps[name] = value
+        self.maps[node.output] = value

@@ -17,7 +17,8 @@ from squeeze_hls.frontend.context import Context, FeatureMap, Grid
 from squeeze_hls.frontend.layers import Layer, layer_inputs
 from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
 from squeeze_hls.frontend.onnx_file import OnnxFile
-from squeeze_hls.frontend.onnx_node import Node
+from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operator_check import OperatorCheck
 from squeeze_hls.frontend.operators import COMPUTING
 from squeeze_hls.frontend.passing import PASSING
 from squeeze_hls.frontend.preprocess import Size
@@ -49,10 +50,16 @@ def read_graph(
     constants = Constants(file)
     source, result = _ends(file, constants)
     batch, shape = _input_shape(file, source, size)
-    context = Context(constants=constants, opset=file.opset, input=source.name, notify=notify)
+    nodes = _needed(file, result)
+    check = OperatorCheck.of(file, nodes, result)
+    context = Context(constants=constants, opset=check.versions[""], input=source.name, notify=notify)
+    own = {(f.domain, f.name) for f in file.model.functions}
     context.maps[source.name] = _picture(source.name, batch, shape)
-    for node in _needed(file, result):
-        _convert(context, node)
+    for node in nodes:
+        if (node.proto.domain, node.proto.op_type) in own:
+            raise node.refuse("the file defines this operator itself.", "Export the model with its functions inlined.")
+        _check_new(context, node)
+        _convert(context, node, check)
     end = context.maps.get(result)
     if end is None or not end.averaged:
         raise InputError(
@@ -124,7 +131,7 @@ def _input_shape(file: OnnxFile, value: onnx.ValueInfoProto, size: Size | None) 
     if height is None or width is None:
         raise InputError(
             f"{where} has a dynamic height or width; hardware is made for one size. "
-            'Export with a fixed size, or give "input": [height, width] in a --preprocess FILE.json.'
+            "Give it with --input HxW, such as --input 224x224, or export the model with a fixed size."
         )
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and height * width <= MAX_PIXELS):
         raise InputError(
@@ -143,9 +150,17 @@ def _needed(file: OnnxFile, result: str) -> list[Node]:
     return nodes[::-1]
 
 
-def _convert(context: Context, node: Node) -> None:
+def _check_new(context: Context, node: Node) -> None:
+    """Every name is written once; where one is not, files are read in more than one way."""
+    for name in filter(None, node.outputs):
+        if name in context.maps or name in context.constants:
+            raise node.refuse(f"it writes '{safe_name(name)}', which exists already.", RE_EXPORT)
+
+
+def _convert(context: Context, node: Node, check: OperatorCheck) -> None:
     if not node.outputs or not node.output:
         raise node.refuse("only its first output is supported, and it has none.", "Re-export the model.")
+    check.check(context, node)
     if node.op not in _QUANTIZERS and context.constants.fold(node):
         return
     handler = _HANDLERS.get(node.op)

@@ -80,8 +80,11 @@ def _square(node: Node, what: str, values: tuple[int, ...]) -> int:
 def _pads(node: Node, source: FeatureMap, kernel: tuple[int, int], stride: int) -> ir.Pads:
     """The pads attribute, or what auto_pad means for this input."""
     mode = node.string("auto_pad", "NOTSET")
+    top, left, bottom, right = node.spatial("pads", (0, 0, 0, 0), count=4)
     if mode in ("NOTSET", ""):
-        top, left, bottom, right = node.spatial("pads", (0, 0, 0, 0), count=4)
+        pass
+    elif top or left or bottom or right:
+        raise node.refuse(f"auto_pad {safe_name(mode, 20)} and pads exclude each other.", RE_EXPORT)
     elif mode == "VALID":
         top = left = bottom = right = 0
     elif mode in ("SAME_UPPER", "SAME_LOWER"):
@@ -105,6 +108,10 @@ def _same(size: int, kernel: int, stride: int, mode: str) -> tuple[int, int]:
 
 def _floats(node: Node, what: str, values: np.ndarray) -> np.ndarray:
     """float32 values, all of them finite."""
+    if values.dtype.kind in "iub" or "int" in values.dtype.name:
+        raise node.refuse(
+            f"its {what} are integers ({values.dtype.name}) without a scale.", "Export them behind DequantizeLinear."
+        )
     with np.errstate(over="ignore"):
         result = values.astype(np.float32)
     bad = result.size - int(np.isfinite(result).sum())
@@ -122,6 +129,8 @@ def max_pool(context: Context, node: Node) -> None:
     stride = _square(node, "stride", node.spatial("strides", (1, 1)))
     if node.spatial("dilations", (1, 1)) != (1, 1):
         raise node.refuse("dilated pooling is not supported.", _REMOVE)
+    if stride > kernel and node.string("auto_pad", "NOTSET").startswith("SAME"):
+        raise node.refuse("auto_pad with a stride beyond the kernel has no one meaning.", "Re-export it with pads.")
     pads = _pads(node, source, (kernel, kernel), stride)
     size = source.shape[2:]
     ends = ((pads.top, pads.bottom), (pads.left, pads.right))
@@ -173,8 +182,6 @@ def clip(context: Context, node: Node) -> None:
 
 def batch_normalization(context: Context, node: Node) -> None:
     source = context.picture(node)
-    if node.integer("training_mode", 0):
-        raise node.refuse("it is in training mode.", "Call model.eval() before exporting.")
     names = ("scales", "biases", "means", "variances")
     gamma, beta, mean, var = (context.constant(node, i + 1, n).astype(np.float64) for i, n in enumerate(names))
     if {a.shape for a in (gamma, beta, mean, var)} != {(source.shape[1],)}:
@@ -191,12 +198,10 @@ def pad(context: Context, node: Node) -> None:
     source = context.picture(node)
     if node.string("mode", "constant") != "constant":
         raise node.refuse("only constant padding with zeros is supported.", _REMOVE)
-    if node.input(3):
-        raise node.refuse("padding of chosen axes is not supported.", "Re-export the model with opset 17 or older.")
     if node.input(1):
         amounts = tuple(int(v) for v in context.constant(node, 1, "amounts").reshape(-1)[:9])
     else:
-        amounts = node.integers("pads", ())
+        amounts = node.integers("paddings" if node.has("paddings") else "pads", ())
     value = context.constant(node, 2, "values") if node.input(2) else np.array(node.number("value", 0.0))
     if len(amounts) != 8 or any(amounts[i] for i in (0, 1, 4, 5)) or not 0 <= min(amounts) <= max(amounts) < 16:
         raise node.refuse(f"padding {list(amounts)} is not supported; rows and columns can be padded.", _REMOVE)

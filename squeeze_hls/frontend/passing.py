@@ -16,6 +16,7 @@ from squeeze_hls.frontend.layers import Clamp
 from squeeze_hls.frontend.limits import MAX_TENSOR_ELEMENTS
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.ranges import averaged_conv
+from squeeze_hls.frontend.semantics import cast_type, sub_shape
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 _BEFORE_AVERAGE = "Re-export the model: features, 1x1 convolution, ReLU, global average, reshape, softmax."
@@ -26,21 +27,23 @@ def identity(context: Context, node: Node) -> None:
 
 
 def dropout(context: Context, node: Node) -> None:
-    training = context.constants.find(node.input(2))
-    if training is not None and training.any():
+    if node.input(2) and context.constant(node, 2, "training modes").any():
         raise node.refuse("it is in training mode.", "Call model.eval() before exporting.")
     identity(context, node)
 
 
 def cast(context: Context, node: Node) -> None:
-    if node.integer("to", 0) not in _FLOATS:
+    if cast_type(node) not in _FLOATS:
         raise node.refuse("a cast of a feature map to integers is not supported.", "Re-export the model.")
     identity(context, node)
 
 
 def flatten(context: Context, node: Node) -> None:
     source = context.feature_map(node)
-    axis = node.integer("axis", 1) % (len(source.shape) + 1)
+    rank, axis = len(source.shape), node.integer("axis", 1)
+    if not (-rank if context.opset >= 11 else 0) <= axis <= rank:
+        raise node.refuse(f"axis {axis} does not exist in a tensor of {rank} dimensions.", RE_EXPORT)
+    axis = axis + rank if axis < 0 else axis
     _reshaped(context, node, source, (math.prod(source.shape[:axis]), math.prod(source.shape[axis:])))
 
 
@@ -109,7 +112,8 @@ def softmax(context: Context, node: Node) -> None:
         raise node.refuse(f"axis {axis} does not exist in a tensor of {rank} dimensions.", RE_EXPORT)
     axis %= rank
     covered = math.prod(source.shape[axis:]) if context.opset < 13 else source.shape[axis]
-    if covered != math.prod(source.shape[1:]):
+    classes = math.prod(source.shape) // context.maps[context.input].shape[0]
+    if covered != classes:
         raise node.refuse(f"axis {axis} is not that of the classes.", "Re-export the model with softmax over axis 1.")
     context.define(node, source)
 
@@ -117,8 +121,7 @@ def softmax(context: Context, node: Node) -> None:
 def shape(context: Context, node: Node) -> None:
     """Shapes are constants: the network is compiled for one picture of one size."""
     source = context.feature_map(node)
-    end = node.integer("end", len(source.shape))
-    context.constants.put(node.output, np.array(source.shape[node.integer("start", 0) : end], np.int64))
+    context.constants.put(node.output, sub_shape(node, source.shape))
 
 
 def _average(context: Context, node: Node, source: FeatureMap, shape: tuple[int, ...]) -> None:
@@ -171,10 +174,9 @@ def global_average_pool(context: Context, node: Node) -> None:
 def average_pool(context: Context, node: Node) -> None:
     source = context.picture(node)
     kernel, size = node.spatial("kernel_shape", ()), source.shape[2:]
-    padded = any(node.integers("pads", ())) or node.string("auto_pad", "NOTSET").startswith("SAME")
-    if node.integers("dilations", (1, 1)) != (1, 1):
-        raise node.refuse("dilated pooling is not supported.", _BEFORE_AVERAGE)
-    if kernel != size or (padded and kernel != (1, 1)):
+    mode = node.string("auto_pad", "NOTSET")
+    padded = any(node.integers("pads", ())) or (mode not in ("NOTSET", "", "VALID") and kernel != (1, 1))
+    if kernel != size or padded:
         raise node.refuse(
             f"a window of {kernel[0]}x{kernel[1]} on {size[0]}x{size[1]} pixels is not supported; "
             "the engine averages the whole feature map.",
@@ -187,6 +189,9 @@ def reduce_mean(context: Context, node: Node) -> None:
     source = context.feature_map(node)
     rank = len(source.shape)
     axes = axes_argument(context.constants, node, rank)
+    if axes is None and node.integer("noop_with_empty_axes", 0):
+        identity(context, node)
+        return
     if axes != tuple(range(2, rank)):
         shown = "all axes" if axes is None else f"axes {list(axes)}"
         raise node.refuse(

@@ -1,4 +1,4 @@
-"""Preprocessing and class names: their JSON form, and where they come from.
+"""Preprocessing and class names: their JSON form, and what a source says of them.
 
 The JSON form, the value of the ONNX metadata property ``squeeze_hls.preprocess`` and of a file given to
 ``--preprocess``::
@@ -6,7 +6,9 @@ The JSON form, the value of the ONNX metadata property ``squeeze_hls.preprocess`
     {"channels": "BGR", "mean": [104, 117, 123], "scale": [1, 1, 1], "resize": 256}
 
 Mean and scale are in the model's channel order, for pixels 0..255: ``x = (pixel - mean) * scale``.
-``"input": [height, width]`` may be added: the size at which the network is compiled.
+``resize`` is the side of a square, or ``[rows, columns]``.  Two keys may be added: ``"input": [height, width]``, the
+size at which the network is compiled, and ``"levels"``, three lists (red, green, blue) of 256 values that replace
+those of the cropped picture.  Every key may be left out; see ``settled.py`` for what counts then.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.frontend.limits import MAX_CLASSES, MAX_SIDE, MAX_TEXT_BYTES
+from squeeze_hls.frontend.limits import MAX_CLASSES, MAX_TEXT_BYTES
 from squeeze_hls.frontend.onnx_file import read_bytes
 from squeeze_hls.frontend.text import safe_name
-from squeeze_hls.ir import CAFFE, TORCHVISION, Preprocess
+from squeeze_hls.ir import CAFFE, MAX_RESIZE, TORCHVISION, Levels, Preprocess, Sides, side_or_pair
 
 PREPROCESS_KEY = "squeeze_hls.preprocess"  # ONNX metadata property: JSON object
 LABELS_KEY = "squeeze_hls.labels"  # ONNX metadata property: JSON list of strings
@@ -29,47 +33,89 @@ NAMED = {"caffe": CAFFE, "torchvision": TORCHVISION}
 
 _LABEL_LENGTH = 200
 _SYNSET = re.compile(r"n\d{8} ")
-_HINT = 'Write {"channels": "RGB", "mean": [..3..], "scale": [..3..], "resize": 256}.'
+_HINT = 'Write {"channels": "RGB", "mean": [..3..], "scale": [..3..]}.'
 
 Size = tuple[int, int]  # height, width
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stated:
+    """What one source says of preprocessing: the fields of ``Preprocess``, None where it says nothing."""
+
+    channels: str | None = None
+    mean: tuple[float, float, float] | None = None
+    scale: tuple[float, float, float] | None = None
+    resize: Sides | None = None
+    levels: Levels | None = None
+    input: Size | None = None  # the size at which the network is compiled
+
+
+def stated(preprocess: Preprocess, size: Size | None = None) -> Stated:
+    """All that there is to say."""
+    return Stated(**vars(preprocess), input=size)
+
+
 def preprocess_to_json(preprocess: Preprocess) -> str:
-    """The JSON form; ``preprocess_from_json`` gives back exactly ``preprocess``."""
-    return json.dumps(
-        {
-            "channels": preprocess.channels,
-            "mean": list(preprocess.mean),
-            "scale": list(preprocess.scale),
-            "resize": preprocess.resize,
-        }
-    )
+    """The JSON form; ``preprocess_from_json`` gives back all of ``preprocess``."""
+    value: dict[str, Any] = {
+        "channels": preprocess.channels,
+        "mean": list(preprocess.mean),
+        "scale": list(preprocess.scale),
+    }
+    if preprocess.resize is not None:
+        value["resize"] = side_or_pair(preprocess.resize)
+    if preprocess.levels is not None:
+        value["levels"] = [list(table) for table in preprocess.levels]
+    return json.dumps(value)
 
 
-def preprocess_from_json(text: str, where: str = "preprocessing") -> Preprocess:
+def preprocess_from_json(text: str, where: str = "preprocessing") -> Stated:
     """Parse the JSON form; raises InputError that begins with ``where``."""
-    return preprocess_and_size(text, where)[0]
-
-
-def preprocess_and_size(text: str, where: str) -> tuple[Preprocess, Size | None]:
-    """Like ``preprocess_from_json``, with the input size where one is given."""
     value = _json(text, where)
     if not isinstance(value, dict):
         raise InputError(f"{where}: not a JSON object. {_HINT}")
-    unknown = sorted(set(value) - {"channels", "mean", "scale", "resize", "input"})
+    unknown = sorted(set(value) - set(_READERS))
     if unknown:
         raise InputError(f"{where}: unknown key '{safe_name(unknown[0])}'. {_HINT}")
-    channels = value.get("channels", "RGB")
-    if channels not in ("RGB", "BGR"):
+    return Stated(**{key: read(value[key], where) for key, read in _READERS.items() if key in value})
+
+
+def _channels(value: Any, where: str) -> str:
+    if value not in ("RGB", "BGR"):
         raise InputError(f'{where}: channels must be "RGB" or "BGR". {_HINT}')
-    resize = value.get("resize", 256)
-    if not _is_integer(resize) or not 1 <= resize <= MAX_SIDE:
-        raise InputError(f"{where}: resize must be a whole number from 1 to {MAX_SIDE}. {_HINT}")
-    scale = _three(value.get("scale", [1, 1, 1]), "scale", where)
+    return str(value)
+
+
+def _mean(value: Any, where: str) -> tuple[float, float, float]:
+    return _three(value, "mean", where)
+
+
+def _scale(value: Any, where: str) -> tuple[float, float, float]:
+    scale = _three(value, "scale", where)
     if min(scale) <= 0:
         raise InputError(f"{where}: scale must be positive. {_HINT}")
-    mean = _three(value.get("mean", [0, 0, 0]), "mean", where)
-    return Preprocess(channels=channels, mean=mean, scale=scale, resize=resize), _size(value.get("input"), where)
+    return scale
+
+
+def _resize(value: Any, where: str) -> Sides:
+    sides = value if isinstance(value, list) else [value, value]
+    if len(sides) != 2 or not all(_is_integer(side) and 1 <= side <= MAX_RESIZE for side in sides):
+        raise InputError(
+            f"{where}: resize must be a whole number from 1 to {MAX_RESIZE}, or [rows, columns] of such. {_HINT}"
+        )
+    return sides[0], sides[1]
+
+
+def _levels(value: Any, where: str) -> Levels:
+    good = isinstance(value, list) and len(value) == 3
+    if not good or not all(
+        isinstance(t, list) and len(t) == 256 and all(_is_integer(v) and 0 <= v <= 255 for v in t) for t in value
+    ):
+        raise InputError(
+            f"{where}: levels must be three lists (red, green, blue) of 256 whole numbers from 0 to 255 each."
+        )
+    red, green, blue = map(bytes, value)
+    return red, green, blue
 
 
 def _size(value: Any, where: str) -> Size | None:
@@ -78,6 +124,16 @@ def _size(value: Any, where: str) -> Size | None:
     if not (isinstance(value, list) and len(value) == 2 and all(map(_is_integer, value))):
         raise InputError(f"{where}: input must be [height, width].")
     return value[0], value[1]
+
+
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "channels": _channels,
+    "mean": _mean,
+    "scale": _scale,
+    "resize": _resize,
+    "levels": _levels,
+    "input": _size,
+}
 
 
 def _json(text: str, where: str) -> Any:
@@ -106,13 +162,13 @@ def _three(value: Any, key: str, where: str) -> tuple[float, float, float]:
     return first, second, third
 
 
-def read_preprocess(source: str) -> tuple[Preprocess, Size | None]:
+def read_preprocess(source: str) -> Stated:
     """What ``--preprocess`` names: ``caffe``, ``torchvision`` or a JSON file."""
     if source in NAMED:
-        return NAMED[source], None
+        return stated(NAMED[source])
     if not source.lower().endswith(".json"):
         raise InputError(f"--preprocess '{safe_name(source)}': give caffe, torchvision or a .json file.")
-    return preprocess_and_size(_text(Path(source)), safe_name(source))
+    return preprocess_from_json(_text(Path(source)), safe_name(source))
 
 
 def _text(path: Path) -> str:

@@ -84,6 +84,10 @@ def quantize_linear(context: Context, node: Node) -> None:
     scale = _scale(context, node, 1)
     if node.input(2):
         zero = context.constant(node, 2, "zero points")
+        kind = node.integer("output_dtype", 0)
+        names = {value: name.lower() for name, value in onnx.TensorProto.DataType.items()}
+        if kind and names.get(kind) != zero.dtype.name:
+            raise node.refuse(f"output_dtype {kind} is not the type of its zero point, {zero.dtype}.", RE_EXPORT)
     else:
         kind = node.integer("output_dtype", 0) or onnx.TensorProto.UINT8
         if kind not in _INTEGERS:

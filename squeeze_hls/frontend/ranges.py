@@ -120,7 +120,7 @@ class _Ranges:
                 f"'{name}': its output is quantized or clipped in two ways, once for '{safe_name(_name(reader))}'; the "
                 "engine keeps one. Quantize it once, before it branches."
             )
-        if found.scale is None and math.isfinite(found.high):
+        if found.scale is None and (found.low > 0 or math.isfinite(found.high)):
             assert found.by is not None
             raise found.by.node.refuse(
                 f"clipping to [{max(found.low, 0):g}, {found.high:g}] is not supported; the engine computes ReLU.",

@@ -6,6 +6,7 @@ Sources: Iandola et al., "SqueezeNet" (2016), and the authors' Caffe definitions
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from squeeze_hls import arith, ir
 # squeeze, expand1x1 and expand3x3 channels of fire2 to fire9
 FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
 CLASSES = 1000
+
+PREPROCESS = replace(ir.CAFFE, resize=(256, 256))  # the authors', for both sizes of pictures that they used
 
 Weights = Mapping[str, tuple[np.ndarray, np.ndarray]]  # name -> float32 (O, kh, kw, I), (O,)
 
@@ -69,4 +72,4 @@ def squeezenet(name: str, version: str, size: int, weights: Weights) -> ir.Graph
         tensor = pool(fire, tensor)
     tensor = conv("conv10", tensor, pad=pad)
     nodes.append(ir.GlobalAverage(name="pool10", input=tensor, output="pool10"))
-    return ir.Graph(name=name, input="data", input_shape=(size, size, 3), nodes=tuple(nodes), preprocess=ir.CAFFE)
+    return ir.Graph(name=name, input="data", input_shape=(size, size, 3), nodes=tuple(nodes), preprocess=PREPROCESS)

@@ -155,6 +155,8 @@ def _layer_record(layer: Layer, store: Store, number: int, params: list[int], de
         params_b=params[1] if b else 0,
         shift_a=int(a.conv.shift.max()),
         shift_b=int(b.conv.shift.max()) if b else 0,
+        top_a=a.conv.top,
+        top_b=b.conv.top if b else 0,
         border=layer.border,
         entropy=int(bool(codes)),
         table_a=codes[0] if codes else 0,

@@ -7,7 +7,7 @@ import numpy as np
 from squeeze_hls.errors import SqueezeError
 from squeeze_hls.plan import addresses
 from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.program import Program, Row, half_depth, tile_halves
+from squeeze_hls.plan.program import Program, Row, half_depth, tile_halves, tops_fit
 from squeeze_hls.plan.timing import block_cycles, raw_distance
 
 
@@ -106,6 +106,7 @@ def check_program(program: Program, engine: EngineConfig) -> None:
             f"instruction {number}: wrong lane steps",
         )
     for number, layer in enumerate(program.layers):
+        _require(tops_fit(layer), f"layer {number}: the largest output does not fit its type")
         if layer.pool:
             columns = addresses.pooled(layer.width, layer.pool, layer.ceil)
             words = len(program.halves(layer)) * program.groups(layer) * columns * (engine.cout // engine.cin)

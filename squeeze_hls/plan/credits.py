@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.fields import INSTRUCTION
 from squeeze_hls.plan.program import Program
@@ -29,6 +30,7 @@ def grant_credits(program: Program, bands: Sequence[Band], engine: EngineConfig)
 
     A row may be stored once the rows it overwrites have been read for the last time. Rows that overwrite
     none may even be stored while the frame before is still computed, as soon as nothing else uses their place.
+    Raises DoesNotFitError where the picture has more rows than the instructions' fields hold.
     """
     rows = program.header.rows
     readers = _last_readers(bands, rows)
@@ -57,6 +59,11 @@ def grant_credits(program: Program, bands: Sequence[Band], engine: EngineConfig)
         backlog += grant
         instruction.credit = min(backlog, limit)
         backlog -= instruction.credit
+    if backlog:
+        raise DoesNotFitError(
+            f"the picture has {backlog:,} rows more than the credits of {count} instructions count. Use one with fewer "
+            "rows."
+        )
 
 
 def _last_readers(bands: Sequence[Band], rows: int) -> list[int]:

@@ -163,9 +163,8 @@ class Executor:
         products = _exact_product(operands.reshape(len(operands), -1)[:pixels], weights)
         first = getattr(layer, f"params_{half}")
         params = self.program.params[first : first + weights.shape[1]]
-        top = arith.WIDE_MAX if layer.average else arith.ACTIVATION_MAX
         shift = getattr(layer, f"shift_{half}") - params[:, 2]
-        return arith.requantize(products + params[:, 0], params[:, 1], shift, top)
+        return arith.requantize(products + params[:, 0], params[:, 1], shift, getattr(layer, f"top_{half}"))
 
     # --- output path ---
 

@@ -108,7 +108,7 @@ HEADER = _record(
         ("tables", 8, "tables of the entropy code"),
     ),
 )
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # What all bands of one layer share.
 LAYER = _record(
@@ -149,6 +149,8 @@ LAYER = _record(
         ("params_b", 16, "first requantization record of half B"),
         ("shift_a", 6, "S_layer of half A"),
         ("shift_b", 6, "S_layer of half B"),
+        ("top_a", 16, "largest output of half A, at least 1; at most 255 without average"),
+        ("top_b", 8, "largest output of half B, at least 1; half B is never averaged"),
         ("border", 16, "border pixels whose value is that of the bias alone"),
         ("entropy", 1, "its weights are entropy-coded"),
         ("table_a", 3, "table of half A"),

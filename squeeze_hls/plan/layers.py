@@ -12,9 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from squeeze_hls import arith
-from squeeze_hls.errors import InputError
+from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, node_inputs
 from squeeze_hls.plan.engine import EngineConfig
+
+# Ways out, in words that follow any of several refusals.
+FIRE = "Retrain with Fire modules: one 1x1, then a 1x1 and a 3x3 side by side, concatenated."
+CLASSIFIER = "Retrain with a 1x1 convolution for the classes directly in front of the average, as in SqueezeNet."
 
 
 @dataclass(frozen=True)
@@ -118,9 +122,10 @@ class Layer:
 
 
 def lower(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
-    """Cut the network into layers.
+    """Cut the network into layers.  Only shapes are looked at, no weights.
 
-    Raises InputError, naming the node, for what the engine does not compute.
+    Raises DoesNotFitError, naming the node and the way out, for what the engine does not compute; what it cannot
+    hold is found in ``limits``.
     """
     readers: dict[str, list] = {}
     for node in network.nodes:
@@ -134,26 +139,12 @@ def lower(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
         layouts[layer.target] = layer.target_layout
         layers.append(layer)
         tensor = layer.target
-    for layer in layers:
-        deepest = max(layer.tile_depth(g) for g in range(layer.groups))
-        if deepest > engine.tile_words:
-            raise InputError(
-                f"{layer.name}: one output channel reads {deepest * engine.cin} inputs, the engine's weight tile "
-                f"holds {engine.tile_words * engine.cin}; use fewer input channels or an engine with deeper tiles"
-            )
     return tuple(layers)
 
 
 def _layer(network: IntNetwork, engine: EngineConfig, tensor: str, readers: dict, layouts: dict) -> Layer:
     shapes = network.shapes
-    nodes = readers.get(tensor, [])
-    for node in nodes:
-        if isinstance(node, IntAdd):
-            raise InputError(f"Add '{node.name}': bypass networks are not supported yet; use a network without bypass")
-    convs = [n for n in nodes if isinstance(n, IntConv)]
-    if len(convs) != len(nodes) or len(convs) not in (1, 2):
-        names = ", ".join(n.name for n in nodes) or "nothing"
-        raise InputError(f"tensor '{tensor}' is read by {names}; the engine continues with one or two convolutions")
+    convs = _convolutions(tensor, readers.get(tensor, []))
     first = tensor == network.input
     for conv in convs:
         _check_conv(conv, engine, first)
@@ -162,6 +153,11 @@ def _layer(network: IntNetwork, engine: EngineConfig, tensor: str, readers: dict
     else:
         small, large, order, end = None, convs[0], [convs[0]], convs[0].output
     target, pool, average = _behind(end, readers)
+    if average and not large.wide:
+        raise DoesNotFitError(
+            f"{', '.join(c.name for c in order)}: their concatenation is averaged; the engine averages what one "
+            f"convolution gives. {CLASSIFIER}"
+        )
     in_layout = layouts[tensor]
     out_layout = Layout(tuple(c.weight.shape[0] for c in order), engine.cin)
     halves = {}
@@ -174,9 +170,7 @@ def _layer(network: IntNetwork, engine: EngineConfig, tensor: str, readers: dict
         border = shapes[large.output][0] * shapes[large.output][1] - shapes[tensor][0] * shapes[tensor][1]
         conv_shape = (*shapes[tensor][:2], out_layout.words)
         if not average:
-            raise InputError(f"{large.name}: a padded 1x1 convolution is computed only where an average follows")
-    if small is not None and shapes[small.output][:2] != shapes[large.output][:2]:
-        raise InputError(f"{small.name}: the two halves of a Fire expansion differ in size")
+            raise _padded_1x1(large)
     return Layer(
         name="+".join(c.name for c in order),
         source=tensor,
@@ -195,37 +189,83 @@ def _layer(network: IntNetwork, engine: EngineConfig, tensor: str, readers: dict
     )
 
 
+def _convolutions(tensor: str, nodes: list) -> list[IntConv]:
+    """The one or two convolutions with which the engine goes on behind a tensor."""
+    convs = [node for node in nodes if isinstance(node, IntConv)]
+    if len(convs) == len(nodes) and len(convs) in (1, 2):
+        return convs
+    for node in nodes:
+        if isinstance(node, IntAdd):
+            raise DoesNotFitError(
+                f"Add '{node.name}': bypass networks are not supported yet. Use the network without bypass."
+            )
+    alone = nodes[0] if len(nodes) == 1 else None
+    if isinstance(alone, MaxPool):
+        raise DoesNotFitError(
+            f"{alone.name}: pooling is computed directly behind a convolution or a Fire module only, and once there. "
+            "Retrain with the pooling there."
+        )
+    if isinstance(alone, GlobalAverage):
+        raise DoesNotFitError(f"{alone.name}: the engine averages what a convolution gives, unpooled. {CLASSIFIER}")
+    names = ", ".join(node.name for node in nodes) or "nothing"
+    raise DoesNotFitError(
+        f"tensor '{tensor}' is read by {names}; the engine goes on with one convolution, or with the 1x1 and the 3x3 "
+        f"of a Fire module. {FIRE}"
+    )
+
+
 def _check_conv(conv: IntConv, engine: EngineConfig, first: bool) -> None:
     kh, kw = conv.kernel
     sides = (conv.pads.top, conv.pads.left, conv.pads.bottom, conv.pads.right)
     if first:
         if kh != kw or not 2 <= kh <= engine.kernel_max or conv.stride not in (1, 2):
-            raise InputError(
+            raise DoesNotFitError(
                 f"{conv.name}: the first convolution is {kh}x{kw} with stride {conv.stride}; the engine computes "
-                f"square kernels of 2 to {engine.kernel_max} with stride 1 or 2"
+                f"square kernels of 2 to {engine.kernel_max} with stride 1 or 2. Retrain with one of these."
             )
         if conv.wide:
-            raise InputError(f"{conv.name}: the network needs a convolution before the one that is averaged")
+            raise DoesNotFitError(
+                f"{conv.name}: the first convolution is the one that is averaged; the engine needs another before it. "
+                f"{CLASSIFIER}"
+            )
         return
     if conv.stride != 1:
-        raise InputError(f"{conv.name}: stride {conv.stride} is only supported in the first convolution")
+        raise DoesNotFitError(
+            f"{conv.name}: stride {conv.stride} is only supported in the first convolution. Retrain with max pooling "
+            "of stride 2 in front of it."
+        )
     if conv.kernel == (3, 3) and sides != (1, 1, 1, 1):
-        raise InputError(f"{conv.name}: 3x3 convolutions need a padding of 1 on every side, not {conv.pads}")
+        raise DoesNotFitError(
+            f"{conv.name}: 3x3 convolutions need a padding of 1 on every side, not {conv.pads}. Retrain with that."
+        )
     if conv.kernel not in ((1, 1), (3, 3)):
-        raise InputError(f"{conv.name}: {kh}x{kw} kernels are only supported in the first convolution")
+        raise DoesNotFitError(
+            f"{conv.name}: {kh}x{kw} kernels are only supported in the first convolution. Retrain with 3x3, or with "
+            "several 3x3 in a row."
+        )
     if conv.kernel == (1, 1) and conv.pads and not conv.wide:
-        raise InputError(f"{conv.name}: a padded 1x1 convolution is computed only where an average follows")
+        raise _padded_1x1(conv)
+
+
+def _padded_1x1(conv: IntConv) -> DoesNotFitError:
+    return DoesNotFitError(
+        f"{conv.name}: a padded 1x1 convolution is computed only where an average follows. Retrain without its padding."
+    )
 
 
 def _fire_halves(convs: list[IntConv], readers: dict) -> tuple[IntConv, IntConv, list[IntConv], str]:
     """The 1x1 half, the 3x3 half, both in the order of the concatenation, and the concatenated tensor."""
     if sorted(c.kernel for c in convs) != [(1, 1), (3, 3)]:
-        raise InputError(f"{convs[0].name}, {convs[1].name}: two convolutions of one tensor must be a 1x1 and a 3x3")
+        raise DoesNotFitError(
+            f"{convs[0].name}, {convs[1].name}: two convolutions of one tensor must be a 1x1 and a 3x3. {FIRE}"
+        )
     small, large = sorted(convs, key=lambda c: c.kernel)
     users = [readers.get(c.output, []) for c in convs]
     joined = [u[0] for u in users if len(u) == 1 and isinstance(u[0], Concat)]
     if len(joined) != 2 or joined[0] is not joined[1] or len(joined[0].inputs) != 2:
-        raise InputError(f"{small.name}, {large.name}: the two halves must meet in one concatenation and nowhere else")
+        raise DoesNotFitError(
+            f"{small.name}, {large.name}: the two halves must meet in one concatenation and nowhere else. {FIRE}"
+        )
     by_output = {c.output: c for c in convs}
     return small, large, [by_output[t] for t in joined[0].inputs], joined[0].output
 
@@ -236,7 +276,10 @@ def _behind(tensor: str, readers: dict) -> tuple[str, MaxPool | None, bool]:
     if len(users) == 1 and isinstance(users[0], MaxPool):
         pool = users[0]
         if pool.stride != 2 or pool.kernel not in (2, 3):
-            raise InputError(f"{pool.name}: pooling {pool.kernel}x{pool.kernel}/{pool.stride} is not 2x2/2 or 3x3/2")
+            raise DoesNotFitError(
+                f"{pool.name}: pooling {pool.kernel}x{pool.kernel}/{pool.stride} is not 2x2/2 or 3x3/2. Retrain with "
+                "one of these."
+            )
         return pool.output, pool, False
     if len(users) == 1 and isinstance(users[0], GlobalAverage):
         return users[0].output, None, True

@@ -14,15 +14,15 @@ from squeeze_hls.plan.checks import check_program, set_waits
 from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.hazards import prove
 from squeeze_hls.plan.layers import Layer, lower
+from squeeze_hls.plan.limits import MAX_TILE_WORDS, check_limits
 from squeeze_hls.plan.memory import MemoryMap
 from squeeze_hls.plan.program import Program, check_capacity, pack_program
 from squeeze_hls.plan.resources import Resources, resources, store_blocks
 from squeeze_hls.plan.schedule import Choice, Stage, cut_into_stages
-from squeeze_hls.plan.search import Fit, all_choices, search
+from squeeze_hls.plan.search import Fit, all_choices, any_fit, search
 from squeeze_hls.plan.store import Store, build_store
 from squeeze_hls.plan.timing import Timing, predict
 
-MAX_TILE_WORDS = 256
 TABLES = 8  # of the entropy code; 4 would take half a percent more (docs/entropy.md)
 WORTHWHILE = 1.002  # a smaller activation memory is taken when it costs less than this factor in cycles
 
@@ -93,8 +93,7 @@ class Plan:
 def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = None) -> Plan:
     """Plan a network for a board, or for a frozen engine.
 
-    Raises DoesNotFitError naming what is short by how much and what would fit, InputError where the engine
-    cannot compute the network at all.
+    Raises DoesNotFitError naming what is short by how much and what would fit, or what the engine cannot compute.
     """
     options = options or PlanOptions()
     verify_int_network(network)
@@ -102,19 +101,26 @@ def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = N
         raise InputError(f"weights: '{options.weights}' is none of auto, resident, streamed")
     clock = options.clock_mhz or board.clock_mhz
     if options.engine is not None:
-        layers = lower(network, options.engine)
+        layers = engine_layers(network, options.engine)
         return _finish(network, board, clock, options.engine, layers, build_store(layers, options.engine))
-    sized, layers = _without_memories(network, board)
+    sized, layers = without_memories(network, board)
     engine, fit, store = _size_memories(sized, layers, board, options.weights)
     return _finish(network, board, clock, engine, layers, store, fit)
 
 
-def _without_memories(network: IntNetwork, board: Board) -> tuple[EngineConfig, tuple[Layer, ...]]:
+def engine_layers(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
+    """What the engine computes one after the other; raises DoesNotFitError where it cannot."""
+    layers = lower(network, engine)
+    check_limits(layers, engine)
+    return layers
+
+
+def without_memories(network: IntNetwork, board: Board) -> tuple[EngineConfig, tuple[Layer, ...]]:
     """The board's array and what it computes; memories for weights and activations are not sized yet."""
     bare = EngineConfig(
         pix=board.pix, cin=board.cin, cout=board.cout, act_pieces=(BRAM_WORDS,), tile_words=MAX_TILE_WORDS
     )
-    layers = lower(network, bare)
+    layers = engine_layers(network, bare)
     return _size_tables(bare, layers), layers
 
 
@@ -147,16 +153,16 @@ def _size_memories(
 ) -> tuple[EngineConfig, Fit, Store]:
     """Give the weights their store, and the activations what is left, as little of it as costs no speed."""
     if weights != "streamed":
-        resident, store = _with_store(engine, layers, board)
+        resident, store = with_store(engine, layers, board)
         try:
-            return *_size_activations(resident, layers, board), store
+            return *size_activations(resident, layers, board), store
         except DoesNotFitError as error:
             if weights == "resident":
                 raise DoesNotFitError(_resident_refusal(resident, store, board, error)) from None
-    return *_size_activations(engine, layers, board), build_store(layers, engine)
+    return *size_activations(engine, layers, board), build_store(layers, engine)
 
 
-def _with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Store]:
+def with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Store]:
     """The engine with a store, and with a decoder of the entropy code where it is used and the board has the LUTs."""
     plain = replace(engine, store_pieces=(BRAM_WORDS,))
     coded = replace(plain, tables=TABLES)
@@ -169,24 +175,16 @@ def _with_store(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -
     return replace(engine, store_pieces=power_of_two_pieces(store.words, BRAM_WORDS)), store
 
 
-def _size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Fit]:
-    smallest = BRAM_WORDS if engine.cin >= 8 else 2 * BRAM_WORDS
-    one = replace(engine, act_pieces=(smallest,))
-    spare = board.available_bram36 - resources(one).bram36
-    per_step = resources(replace(engine, act_pieces=(2 * smallest,))).bram36 - resources(one).bram36
-    steps = spare // per_step + 1
-    if steps < 1:
-        raise DoesNotFitError(
-            f"BRAM36: {resources(one).bram36} needed at least, {board.available_bram36} available on {board.name}"
-        )
-    steps = min(steps, 65536 // smallest)
+def size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> tuple[EngineConfig, Fit]:
+    """The engine with as little activation memory as costs no speed."""
     stages = cut_into_stages(layers)
     options = all_choices(stages, engine)
 
     def at(count: int) -> tuple[EngineConfig, Fit]:
-        sized = replace(engine, act_pieces=power_of_two_pieces(count * smallest, smallest))
+        sized = _with_activations(engine, count)
         return sized, search(stages, options, sized)
 
+    steps = _activation_steps(engine, board)
     best = at(steps)
     fastest = best[1].cycles
     low, high = 0, steps  # bisection: `high` fits and is fast enough
@@ -202,6 +200,32 @@ def _size_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Bo
         else:
             low = middle
     return best
+
+
+def fit_activations(engine: EngineConfig, layers: tuple[Layer, ...], board: Board) -> Fit:
+    """Some bands and memory map with all the memory that the board has left."""
+    stages = cut_into_stages(layers)
+    sized = _with_activations(engine, _activation_steps(engine, board))
+    return any_fit(stages, all_choices(stages, engine), sized)
+
+
+def _smallest_activations(engine: EngineConfig) -> int:
+    """Words of each bank, in steps of which it grows."""
+    return BRAM_WORDS if engine.cin >= 8 else 2 * BRAM_WORDS
+
+
+def _with_activations(engine: EngineConfig, count: int) -> EngineConfig:
+    smallest = _smallest_activations(engine)
+    return replace(engine, act_pieces=power_of_two_pieces(count * smallest, smallest))
+
+
+def _activation_steps(engine: EngineConfig, board: Board) -> int:
+    """The largest activation memory that the board has room for; raises DoesNotFitError where there is none."""
+    one, two = (resources(_with_activations(engine, count)).bram36 for count in (1, 2))
+    steps = (board.available_bram36 - one) // (two - one) + 1
+    if steps < 1:
+        raise DoesNotFitError(f"BRAM36: {one} needed at least, {board.available_bram36} available on {board.name}")
+    return min(steps, 65536 // _smallest_activations(engine))
 
 
 def _resident_refusal(engine: EngineConfig, store: Store, board: Board, error: DoesNotFitError) -> str:
@@ -230,13 +254,7 @@ def _finish(
         raise DoesNotFitError(
             f"the weights take {store.words:,} words of the store, engine {engine.id} has {engine.store_words:,}"
         )
-    for layer in layers:
-        if layer.pool and _carry_words(layer, engine) > engine.carry_words:
-            raise DoesNotFitError(
-                f"{layer.name}: pooling needs {_carry_words(layer, engine)} carry words, engine {engine.id} has "
-                f"{engine.carry_words}"
-            )
-    fit = fit or search(stages, all_choices(stages, engine), engine)
+    fit = fit or fit_frozen(layers, engine)
     program, bands = assemble(network, stages, fit.chosen, fit.memory, store, engine)
     check_capacity(program, engine)
     set_waits(program, engine)
@@ -258,50 +276,34 @@ def _finish(
         timing=predict(program, engine),
         resources=used,
     )
-    _check_board(plan)
+    check_board(board, used)
     return plan
 
 
-def _check_board(plan: Plan) -> None:
-    board, used = plan.board, plan.resources
+def fit_frozen(layers: tuple[Layer, ...], engine: EngineConfig) -> Fit:
+    """Bands and memory map on an engine whose memories have their sizes."""
+    records = sum(half.groups for layer in layers for half in layer.halves) * engine.cout
+    carry = max((_carry_words(layer, engine) for layer in layers if layer.pool), default=0)
     for what, need, have in (
-        ("DSP", used.dsp, board.dsp - board.reserved_dsp),
-        ("BRAM36", used.bram36, board.available_bram36),
-        ("LUT", used.lut, board.available_lut),
-        ("FF", used.ff, board.available_ff),
+        ("layers", len(layers), engine.layer_depth),
+        ("output channels in all", records, engine.param_depth),
+        ("words to carry between bands that are pooled", carry, engine.carry_words),
     ):
         if need > have:
             raise DoesNotFitError(
-                f"{what}: {need:,} needed, {have:,} available on {board.name}; use a smaller array or a bigger board"
+                f"the network has {need:,} {what}, engine {engine.id} holds {have:,}. Build for the board without "
+                "--engine."
             )
+    stages = cut_into_stages(layers)
+    return search(stages, all_choices(stages, engine), engine)
 
 
-def words_of_weights(network: IntNetwork, board: Board) -> int:
-    """72-bit words that the resident weights of a network take on a board, whether there is room for them or not."""
-    return _with_store(*_without_memories(network, board), board)[1].words
-
-
-def room_for_weights(network: IntNetwork, board: Board) -> int:
-    """The most 72-bit words that resident weights of a network's shape may take on a board.
-
-    The activations get the least memory with which the network can be computed.  The weights themselves do not matter.
-    Raises DoesNotFitError where nothing is left for them.
-    """
-    sized, layers = _without_memories(network, board)
-    if board.available_uram:
-        return board.available_uram * URAM_WORDS
-
-    def plan_with(blocks: int) -> None:
-        pieces = power_of_two_pieces(blocks * BRAM_WORDS, BRAM_WORDS)
-        _size_activations(replace(sized, store_pieces=pieces), layers, board)
-
-    plan_with(1)
-    low, high = 1, board.available_bram36  # bisection: `low` fits
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            plan_with(middle)
-            low = middle
-        except DoesNotFitError:
-            high = middle
-    return low * BRAM_WORDS
+def check_board(board: Board, used: Resources, names: tuple[str, ...] = ("dsp", "bram36", "lut", "ff")) -> None:
+    """Raise DoesNotFitError where the engine takes more of something than the board has."""
+    for name in names:
+        need, have = getattr(used, name), getattr(board, f"available_{name}")
+        if need > have:
+            raise DoesNotFitError(
+                f"{name.upper()}: {need:,} needed, {have:,} available on {board.name}; use a smaller array or a bigger "
+                "board"
+            )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from squeeze_hls.errors import DoesNotFitError, InputError
+from squeeze_hls.ir import type_max
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.entropy import EXTRA_MAX, STATE_BITS, STATES, Table
 from squeeze_hls.plan.fields import BUFFER, ENTRY, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM, Record
@@ -45,6 +46,12 @@ def half_depth(layer: Row, half: str) -> int:
 def tile_halves(layer: Row, group: int) -> tuple[str, ...]:
     """Halves that have output channels left in this group."""
     return tuple(h for h in "ab" if getattr(layer, f"half_{h}") and group < getattr(layer, f"groups_{h}"))
+
+
+def tops_fit(layer: Row) -> bool:
+    """Whether the largest output of each half is one that its type has, and not 0."""
+    most = type_max(bool(layer.average))
+    return all(1 <= getattr(layer, f"top_{h}") <= most for h in "ab" if getattr(layer, f"half_{h}"))
 
 
 def pack_program(program: Program) -> bytes:
@@ -101,6 +108,8 @@ def parse_program(data: bytes) -> Program:
     codes = tuple(_table(entries[first : first + STATES]) for first in range(0, len(entries), STATES))
     if any(layer.entropy and max(layer.table_a, layer.table_b) >= len(codes) for layer in rows["layers"]):
         raise InputError("a layer is coded by a table that the program does not have; build it again")
+    if not all(tops_fit(layer) for layer in rows["layers"]):
+        raise InputError("a layer's largest output is 0 or beyond its type; build it again")
     return Program(header=header, params=np.array(params, np.int64).reshape(-1, 3), tables=codes, **rows)
 
 
@@ -152,4 +161,5 @@ __all__ = [
     "program_crc",
     "sections",
     "tile_halves",
+    "tops_fit",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from squeeze_hls.errors import DoesNotFitError
@@ -34,19 +34,27 @@ def all_choices(stages: Sequence[Stage], engine: EngineConfig) -> list[list[Choi
 
 def search(stages: Sequence[Stage], options: list[list[Choice]], engine: EngineConfig) -> Fit:
     """The cheapest fit found; raises DoesNotFitError naming the stage that is short of memory or program."""
-    best: Fit | None = None
+    return min(_fits(stages, options, engine), key=lambda fit: fit.cycles)
+
+
+def any_fit(stages: Sequence[Stage], options: list[list[Choice]], engine: EngineConfig) -> Fit:
+    """The first fit found; raises as ``search`` does where there is none."""
+    return next(_fits(stages, options, engine))
+
+
+def _fits(stages: Sequence[Stage], options: list[list[Choice]], engine: EngineConfig) -> Iterator[Fit]:
     failures: list[DoesNotFitError] = []
+    found = False
     for chained in _chain_candidates(stages, options, engine):
         try:
             fit = _fit(stages, options, chained, engine)
         except DoesNotFitError as error:
             failures.append(error)
             continue
-        if best is None or fit.cycles < best.cycles:
-            best = fit
-    if best is None:
+        found = True
+        yield fit
+    if not found:
         raise failures[0]
-    return best
 
 
 def _chain_candidates(
@@ -85,6 +93,11 @@ def _fit(stages: Sequence[Stage], options: list[list[Choice]], chained: tuple[bo
         picked[step[0]] = step[1]
     final = layout(stages, chosen(), chained, engine)
     assert not isinstance(final, Shortage)
+    if len(final.rings) > engine.buffer_depth:
+        raise DoesNotFitError(
+            f"the program needs {len(final.rings)} buffers, the engine has {engine.buffer_depth}. Use a network with "
+            "fewer layers."
+        )
     return Fit(chosen=tuple(chosen()), memory=final)
 
 

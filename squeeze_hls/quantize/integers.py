@@ -10,7 +10,19 @@ import numpy as np
 
 from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Add, Concat, Conv, Graph, IntAdd, IntConv, MaxPool, node_inputs
+from squeeze_hls.ir import (
+    Add,
+    Concat,
+    Conv,
+    Graph,
+    GraphNode,
+    IntAdd,
+    IntConv,
+    IntNetwork,
+    IntNode,
+    MaxPool,
+    node_inputs,
+)
 
 BIAS_MAX = arith.ACCUMULATOR_MAX
 LATTICE_BITS = {False: 13, True: 5}  # u8, u16 outputs
@@ -116,6 +128,32 @@ def integer_add(add: Add, scales_in: list[float], scale_out: float, top: int = a
 def averaged(graph: Graph) -> str:
     """The tensor that the last node averages: the one that is u16."""
     return node_inputs(graph.nodes[-1])[0]
+
+
+def hollow(graph: Graph) -> IntNetwork:
+    """The network that quantizing gives, with zeros for all its weights: enough to see what the engine makes of it."""
+    nodes = tuple(_hollow(node, node.output == averaged(graph)) for node in graph.nodes)
+    return IntNetwork(name=graph.name, input=graph.input, input_shape=graph.input_shape, nodes=nodes)
+
+
+def _hollow(node: GraphNode, wide: bool) -> IntNode:
+    if isinstance(node, Add):
+        return IntAdd(name=node.name, inputs=node.inputs, output=node.output, multiplier=(1,) * len(node.inputs))
+    if not isinstance(node, Conv):
+        return node
+    outputs = len(node.bias)
+    return IntConv(
+        name=node.name,
+        input=node.input,
+        output=node.output,
+        weight=np.zeros(node.weight.shape, np.int8),
+        bias=np.zeros(outputs, np.int32),
+        multiplier=np.full(outputs, arith.MULTIPLIER_MIN, np.int32),
+        shift=np.full(outputs, arith.SHIFT_MIN, np.int32),
+        stride=node.stride,
+        pads=node.pads,
+        wide=wide,
+    )
 
 
 def tensor_scales(graph: Graph, groups: dict[str, str], scale: dict[str, float]) -> dict[str, float]:

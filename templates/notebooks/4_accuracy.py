@@ -90,7 +90,7 @@ theirs = None
 if onnxruntime:
     session = onnxruntime.InferenceSession("../model.onnx", providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    # The model wants raw RGB, less the colour that pads the image.
+    # The model wants pixels as the engine takes them, less the colour that pads the image.
     pixels = images.astype(np.float32) - np.array(helpers.load_plan()["pad_value"], np.float32)
     pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
     walls = []

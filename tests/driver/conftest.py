@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ import pytest
 from squeeze_hls import golden
 from squeeze_hls.board import load_board
 from squeeze_hls.driver import Accelerator
+from squeeze_hls.ir import Preprocess
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from tests.board_sim.plans import notebook_loop
 from tests.driver.fake_board import FakeBoard
 from tests.networks import random_network
 
+# Tables that replace the values of pictures; no one of them twice is the same as once.
+LEVELS = (
+    bytes(i // 2 + 9 for i in range(256)),
+    bytes(i // 64 for i in range(256)),
+    bytes(5 * i % 256 for i in range(256)),
+)
 TIMEOUT = 0.05  # seconds of the double's clock
 
 
@@ -47,6 +55,12 @@ def plan() -> Plan:
 def other_plan(plan: Plan) -> Plan:
     """Another network for the same engine."""
     return make_plan(random_network(9), load_board("pynq-z2"), PlanOptions(engine=plan.engine))
+
+
+@pytest.fixture(scope="session")
+def levelled_plan(plan: Plan) -> Plan:
+    """The same network, for pictures that have been through levels."""
+    return replace(plan, network=replace(plan.network, preprocess=Preprocess(levels=LEVELS)))
 
 
 @pytest.fixture(scope="session")

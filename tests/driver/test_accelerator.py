@@ -11,7 +11,7 @@ import pytest
 from squeeze_hls import driver
 from squeeze_hls.driver import Accelerator
 from squeeze_hls.plan import Plan
-from tests.driver.conftest import deployed, expected, files, open_accelerator, random_images
+from tests.driver.conftest import LEVELS, deployed, expected, files, open_accelerator, random_images
 from tests.driver.fake_board import FakeBoard
 
 
@@ -41,6 +41,18 @@ def test_classify_prepares_and_names(board: FakeBoard, bitfile: Path, plan: Plan
     with open_accelerator(bitfile) as accelerator:
         guesses = accelerator.classify(pictures.DEFAULT_PICTURE, k=3)
     assert [tuple(guess) for guess in guesses] == golden.top_k(plan.network, expected(plan, prepared[None])[0], 3)
+
+
+def test_levels_are_applied_once(board: FakeBoard, levelled_plan: Plan, tmp_path: Path) -> None:
+    """To a picture of the right size, too; prepared pictures are taken as they are."""
+    image = random_images(levelled_plan, 1)[0]
+    after = np.array([[[LEVELS[c][pixel[c]] for c in range(3)] for pixel in row] for row in image], np.uint8)
+    with open_accelerator(files(levelled_plan, tmp_path)) as accelerator:
+        logits = accelerator.logits([image])
+        np.testing.assert_array_equal(logits, expected(levelled_plan, after[None]))
+        np.testing.assert_array_equal(accelerator.run(accelerator.prepare([image])), logits)
+        np.testing.assert_array_equal(accelerator.run(after[None]), logits)
+        assert (accelerator.logits([after]) != logits).any() and (accelerator.run(image[None]) != logits).any()
 
 
 def test_streamed_weights(streamed_board: FakeBoard, streamed_plan: Plan, tmp_path: Path) -> None:

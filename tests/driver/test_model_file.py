@@ -6,6 +6,7 @@ import hashlib
 import json
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 
 from squeeze_hls import driver
 from squeeze_hls.driver import model
+from squeeze_hls.ir import Preprocess
 from squeeze_hls.plan import Plan
-from tests.driver.conftest import deployed
+from tests.driver.conftest import LEVELS, deployed
 
 
 def sealed(body: bytes) -> bytes:
@@ -38,6 +40,24 @@ def test_a_model_as_the_compiler_writes_it(plan: Plan) -> None:
     )
     assert (loaded.program, loaded.weights) == (plan.program_bin, plan.weights_bin)
     assert loaded.weights_crc == plan.program.header.weights_crc
+
+
+def test_how_pictures_are_prepared(plan: Plan) -> None:
+    """As the compiler prepares them, in files of either version; a resize of one number is a square."""
+    shape = plan.network.input_shape
+    assert shape[0] != shape[1], "a network whose input is no square, as its resize is none"
+    how = Preprocess(resize=(300, 300))
+    for preprocess, version in (
+        (plan.network.preprocess, 2),
+        (how, 1),
+        (replace(how, levels=LEVELS), 2),
+        (replace(how, resize=(301, 300)), 2),
+    ):
+        data = deployed(replace(plan, network=replace(plan.network, preprocess=preprocess)))
+        assert struct.unpack_from("<I", data, 8) == (version,)
+        loaded = model.parse_model(data)
+        assert loaded.resize == preprocess.resized(shape) and loaded.levels == preprocess.levels
+    assert model.parse_model(altered(deployed(plan), resize=256)).resize == (256, 256)
 
 
 def test_truncated_anywhere(plan: Plan) -> None:
@@ -68,6 +88,20 @@ def test_a_flipped_bit_anywhere(plan: Plan) -> None:
         {"input_shape": [8, 8, 3]},
         {"input_shape": None},
         {"resize": 10**12},
+        {"resize": [256]},
+        {"resize": [256, 0]},
+        {"resize": [256, 10**12]},
+        {"resize": [256, 256, 256]},
+        {"resize": "12"},
+        {"levels": None},
+        {"levels": [[0] * 256] * 2},
+        {"levels": [[0] * 256] * 4},
+        {"levels": [[0] * 256, [0] * 256, [0] * 255]},
+        {"levels": [[0] * 256, [0] * 256, [256] * 256]},
+        {"levels": [[0] * 256, [0] * 256, [-1] * 256]},
+        {"levels": [[0] * 256, [0] * 256, [True] * 256]},
+        {"levels": [0, 0, 0]},
+        {"levels": "abc"},
         {"classes": 0},
         {"classes": 10**9},
         {"classes": 3},
@@ -102,7 +136,7 @@ def test_heads_that_lie(plan: Plan, tmp_path: Path) -> None:
     body = deployed(plan)[:-32]
     for head, match in (
         (struct.pack("<8sII", b"SQUEEZE!", 1, 10), "not a squeeze-hls model"),
-        (struct.pack("<8sII", model.MAGIC, 2, 10), "version 2"),
+        (struct.pack("<8sII", model.MAGIC, 3, 10), "version 3"),
         (struct.pack("<8sII", model.MAGIC, 1, 2**32 - 1), "longer than the file"),
     ):
         with pytest.raises(driver.BadModel, match=match):

@@ -11,6 +11,7 @@ from PIL import Image
 from squeeze_hls import driver, pictures
 from squeeze_hls.driver import picture
 from squeeze_hls.ir import Preprocess
+from tests.driver.conftest import LEVELS
 
 
 def modes(rng: np.random.Generator) -> list[Image.Image]:
@@ -35,24 +36,36 @@ def test_pillow_images_as_the_compiler_prepares_them(index: int, tmp_path: Path)
         np.testing.assert_array_equal(picture.to_rgb(path), pictures.read(path))
 
 
+PREPROCESSINGS = {
+    "in proportion": Preprocess(),
+    "to a square": Preprocess(resize=(256, 256)),
+    "to rows and columns": Preprocess(resize=(240, 300)),
+    "smaller than the input": Preprocess(resize=(20, 30)),
+    "with levels": Preprocess(levels=LEVELS),
+}
+
+
 @pytest.mark.parametrize(
     "size",
     [(1, 1), (500, 1), (1, 500), (40, 30), (227, 227), (256, 256), (258, 257), (640, 480), (230, 1000), (3000, 7)],
 )
-@pytest.mark.parametrize("shape", [(224, 224, 3), (227, 227, 3), (32, 20, 3)])
-def test_every_size_as_the_compiler_prepares_it(size: tuple[int, int], shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("shape", [(224, 224, 3), (227, 227, 3), (32, 20, 3), (17, 64, 3)])
+@pytest.mark.parametrize("how", PREPROCESSINGS.values(), ids=list(PREPROCESSINGS))
+def test_every_size_as_the_compiler_prepares_it(
+    size: tuple[int, int], shape: tuple[int, int, int], how: Preprocess
+) -> None:
     pixels = np.random.default_rng(size[0]).integers(0, 256, (*size[::-1], 3), np.uint8)
-    ours = picture.prepare(pixels, shape, 256)
-    np.testing.assert_array_equal(ours, pictures.prepare(pixels, shape, Preprocess(resize=256)))
+    ours = picture.prepare(pixels, shape, how.resized(shape), how.levels)
+    np.testing.assert_array_equal(ours, pictures.prepare(pixels, shape, how))
     assert ours.flags.c_contiguous and ours.dtype == np.uint8
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in pictures.BUILTIN.glob("*.jpg")))
 def test_files_as_the_compiler_prepares_them(name: str) -> None:
     path, shape = pictures.BUILTIN / name, (224, 224, 3)
-    expected = pictures.prepare(pictures.read(path), shape, Preprocess(resize=256))
-    np.testing.assert_array_equal(picture.prepare(str(path), shape, 256), expected)
-    np.testing.assert_array_equal(picture.prepare(Image.open(path), shape, 256), expected)
+    expected = pictures.prepare(pictures.read(path), shape, Preprocess())
+    np.testing.assert_array_equal(picture.prepare(str(path), shape, (256, 256)), expected)
+    np.testing.assert_array_equal(picture.prepare(Image.open(path), shape, (256, 256)), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -49,14 +49,21 @@ def test_golden_values(plan: Plan, tmp_path: Path) -> None:
     stored = load_stored(str(folder_of(plan, tmp_path / "deploy")))
     assert stored.names == [f"{name}.jpg" for name in deploy.TESTED]
     np.testing.assert_array_equal(stored.logits, expected(plan, stored.images))
+    for name, image in zip(stored.names, stored.images, strict=True):
+        picture = pictures.read(pictures.BUILTIN / name)
+        np.testing.assert_array_equal(
+            image, pictures.prepare(picture, plan.network.input_shape, plan.network.preprocess)
+        )
     assert (stored.logits[0] != stored.logits[1]).mean() > 0.5, "these say little about the engine"
     assert (stored.engine_id, stored.weights_id) == (plan.engine.identity, plan.program.header.weights_crc)
 
 
-@pytest.mark.parametrize("which", ["board", "streamed_board"])
-def test_it_passes(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("which", "planned"), [("board", "plan"), ("streamed_board", "streamed_plan"), ("board", "levelled_plan")]
+)
+def test_it_passes(which: str, planned: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     board: FakeBoard = request.getfixturevalue(which)
-    plan: Plan = request.getfixturevalue(which.replace("board", "plan"))
+    plan: Plan = request.getfixturevalue(planned)
     report = run(folder_of(plan, tmp_path / "deploy"))
     assert report["passed"] and report["failed_stage"] is None, report["stages"]
     assert {row["stage"] for row in report["stages"]} == set(selftest.STAGES)

@@ -194,7 +194,7 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
         f"com.example.Relu 'act': operator com.example.Relu is not supported. {REMOVE}",
     ),
     "training norm": (
-        fire_model(activation=training_norm),
+        fire_model(activation=training_norm, opset=15),
         "BatchNormalization 'norm': it is in training mode. Call model.eval() before exporting.",
     ),
     "norm behind ReLU": (
@@ -334,8 +334,8 @@ INTERFACES: dict[str, tuple[Callable[[onnx.GraphProto], None], str]] = {
     "no shape": (shape(), "model.onnx: input 'x' has shape unknown, not batch x 3 x height x width."),
     "dynamic": (
         shape("N", 3, "h", "w"),
-        "model.onnx: input 'x' has a dynamic height or width; hardware is made for one size. Export with a fixed size, "
-        'or give "input": [height, width] in a --preprocess FILE.json.',
+        "model.onnx: input 'x' has a dynamic height or width; hardware is made for one size. Give it with --input "
+        "HxW, such as --input 224x224, or export the model with a fixed size.",
     ),
     "huge": (shape(1, 3, 4096, 4096), "model.onnx: input 'x' is 4096x4096; up to 4096 a side and 1,048,576 pixels are"),
     "empty": (shape(1, 3, 0, 19), "model.onnx: input 'x' is 0x19; up to"),

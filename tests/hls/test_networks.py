@@ -12,7 +12,7 @@ from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.sim.csim import CSim, SimulatedEngine, run_frames
-from tests.networks import random_network
+from tests.networks import mixed_network
 
 from .conftest import RESIDENT, STREAMED, Build
 
@@ -34,7 +34,7 @@ SHAPES = [
 
 def plan_for(seed: int, engine: EngineConfig) -> Plan | None:
     """A random network on an engine, where it fits."""
-    network = random_network(seed, small=bool(seed % 3))
+    network = mixed_network(seed)
     try:
         return make_plan(network, load_board("zcu104"), PlanOptions(engine=engine))
     except (DoesNotFitError, InputError):

@@ -142,6 +142,18 @@ def test_residual_operands_are_refused(bench: Bench) -> None:
     assert bench.refused(reprogrammed(bench, change), reload=True) == 9
 
 
+@pytest.mark.parametrize(("name", "mask"), [("top_a", 0xFF), ("top_a", 0x100), ("top_a", 0x8000), ("top_b", 0xFF)])
+def test_largest_outputs_beyond_their_type_are_refused(bench: Bench, name: str, mask: int) -> None:
+    layer = next(i for i, layer in enumerate(bench.plan.program.layers) if layer.half_b)
+    assert bench.plan.program.layers[layer].top_a == bench.plan.program.layers[layer].top_b == 255
+    word, low = field(LAYER, name)
+
+    def change(words: np.ndarray) -> None:
+        words[HEADER.words + layer * LAYER.words + word] ^= np.uint64(mask << low)
+
+    assert bench.refused(reprogrammed(bench, change), reload=True) == 9
+
+
 def test_checksums(bench: Bench) -> None:
     for word in (HEADER.words + 3, len(bench.program.words) - 2, len(bench.program.words) - 1):
         assert bench.refused(altered(bench.program, word, 1 << 5), reload=True) == 5

@@ -16,6 +16,7 @@ from squeeze_hls.plan.store import encode_tile
 from .conftest import RESIDENT, STREAMED, Unit, record_words
 
 E = RESIDENT
+TOPS = (1, 15, 254, 255, 65534, 65535)
 
 
 def beats(data: bytes) -> np.ndarray:
@@ -43,15 +44,17 @@ def test_requantizer(unit: Unit) -> None:
     shift, offset = rng.integers(16, 42, n), rng.integers(0, 16, n)
     bias = rng.integers(-(2**20), 2**20, n)
     acc = (rng.normal(0, 1, n) * 2.0 ** np.minimum(shift - offset, 22)).astype(int).clip(-(2**22), 2**22)
-    multiplier, wide = rng.integers(2**16, 2**17, n), rng.integers(0, 2, n)
+    multiplier, top = rng.integers(2**16, 2**17, n), rng.choice(TOPS, n)
+    top = np.where(rng.random(n) < 0.3, rng.integers(1, 65536, n), top)
     # halves round up, also below zero; the largest sums and factors
-    edge = [[1, 0, 2**16, 17, 0, 0], [-1, 0, 2**16, 17, 0, 0], [2**23 - 1, 0, 2**17 - 1, 41, 0, 1],
-            [-(2**23), 0, 2**17 - 1, 1, 0, 1], [2**23 - 1, 0, 2**17 - 1, 16, 15, 0]]  # fmt: skip
-    rows = np.concatenate([np.stack([acc, bias, multiplier, shift, offset, wide], axis=1), edge])
-    acc, bias, multiplier, shift, offset, wide = rows.T
+    edge = [[1, 0, 2**16, 17, 0, 255], [-1, 0, 2**16, 17, 0, 255], [2**23 - 1, 0, 2**17 - 1, 41, 0, 65535],
+            [-(2**23), 0, 2**17 - 1, 1, 0, 65535], [2**23 - 1, 0, 2**17 - 1, 16, 15, 255]]  # fmt: skip
+    # Values of the largest output, and one below and above.
+    edge += [[top + more, 0, 2**16, 16, 0, top] for top in TOPS for more in (-1, 0, 1)]
+    rows = np.concatenate([np.stack([acc, bias, multiplier, shift, offset, top], axis=1), edge])
     expected = [
-        arith.requantize(np.array([a + b]), np.array([m]), np.array([s - o]), 65535 if w else 255)[0]
-        for a, b, m, s, o, w in rows.tolist()
+        arith.requantize(np.array([a + b]), np.array([m]), np.array([s - o]), t)[0]
+        for a, b, m, s, o, t in rows.tolist()
     ]
     assert unit("requantize", rows).tolist() == expected
 
@@ -119,11 +122,12 @@ def test_gatherer(unit: Unit, kernel: int, stride: int, pad: int, taken: int) ->
     [(p, h, w) for p in (0, 2, 3) for h, w in ((5, 6), (6, 5), (4, 3), (3, 2)) if min(h, w) >= p],
 )
 @pytest.mark.parametrize("ceil", [0, 1])
-def test_output_stage_pools_both_halves(unit: Unit, pool: int, ceil: int, height: int, width: int) -> None:
+def test_output_stage_clamps_and_pools_both_halves(unit: Unit, pool: int, ceil: int, height: int, width: int) -> None:
     rng = np.random.default_rng(pool)
     groups, pixels = 2, height * width
     blocks = -(-pixels // E.pix)
     values = rng.integers(0, 256, (2, blocks * E.pix, groups * E.cout))  # half, pixel, channel
+    tops = rng.choice([15, 100, 254, 255], 2, replace=False).tolist()
     out_words, words_a = 7, 3  # the last word of half A does not exist
     size = (pooled_size(height, pool, ceil), pooled_size(width, pool, ceil)) if pool else (height, width)
     depth = (-(-size[0] * size[1] // E.pix) + 2) * out_words
@@ -132,6 +136,7 @@ def test_output_stage_pools_both_halves(unit: Unit, pool: int, ceil: int, height
         "half_a": 1, "half_b": 1, "pool": pool, "ceil": ceil, "groups_a": groups, "groups_b": groups, "width": width,
         "height": height, "out_words": out_words, "words_a": words_a, "words_b": 4, "offset_a": 4, "offset_b": 0,
         "carry": 5, "carry_half": size[1] * (E.cout // E.cin), "shift_a": 16, "shift_b": 16, "pitch": 1, "words": 1,
+        "top_a": tops[0], "top_b": tops[1],
     }  # fmt: skip
     own = dict.fromkeys((f.name for f in INSTRUCTION.fields), 0)
     own |= {"pixels": pixels, "target_ptr": depth - out_words, "target_mod": 1}
@@ -140,7 +145,7 @@ def test_output_stage_pools_both_halves(unit: Unit, pool: int, ceil: int, height
     got = unit("output", np.concatenate([heads, sets.reshape(-1)])).reshape(-1, 2 + E.cin)
     expected = {}
     for half, words, offset in ((0, words_a, 4), (1, 4, 0)):
-        maps = values[half, :pixels].reshape(height, width, -1)
+        maps = values[half, :pixels].clip(max=tops[half]).reshape(height, width, -1)
         maps = max_pool(maps, pool, size) if pool else maps
         for p, pixel in enumerate(maps.reshape(-1, groups * E.cout)):
             for w in range(words):

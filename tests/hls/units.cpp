@@ -76,14 +76,14 @@ static Values mac_exhaustive() {
     return {wrong};
 }
 
-// (acc, bias, multiplier, shift, offset, wide) -> value
+// (acc, bias, multiplier, shift, offset, top) -> value
 static Values requantizer(Input in, size_t count) {
     Values out;
     while (in.at < count) {
         const int32_t acc = in.next(), bias = in.next(), multiplier = in.next();
-        const int32_t shift = in.next(), offset = in.next(), wide = in.next();
+        const int32_t shift = in.next(), offset = in.next(), top = in.next();
         const uint64_t bits = (uint64_t(bias) & 0xFFFFFF) | uint64_t(multiplier - 65536) << 24 | uint64_t(offset) << 40;
-        out.push_back(requantize(acc, ap_uint<44>(bits), shift, wide).to_int());
+        out.push_back(requantize(acc, ap_uint<44>(bits), shift, top).to_int());
     }
     return out;
 }

@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from squeeze_hls import pictures
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import CAFFE
+from squeeze_hls.ir import CAFFE, Preprocess
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -236,14 +237,68 @@ def test_a_picture_slightly_larger_than_the_input_is_only_cropped(rows: int, col
     np.testing.assert_array_equal(got, image[top : top + 224, left : left + 224])
 
 
+SQUARE = replace(CAFFE, resize=(256, 256))
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(100, 300), (223, 224), (300, 300), (512, 224)])
-def test_other_pictures_are_resized_to_a_square_and_cropped(rows: int, columns: int) -> None:
+@pytest.mark.parametrize("how", [SQUARE, CAFFE], ids=["to a square", "in proportion"])
+def test_other_pictures_are_resized_and_cropped(rows: int, columns: int, how: Preprocess) -> None:
     image = flag(rows, columns)
-    got = pictures.prepare(image, (224, 200, 3), CAFFE)
+    got = pictures.prepare(image, (224, 200, 3), how)
     assert got.shape == (224, 200, 3)
     assert got[0, 0].tolist() == list(RED) and got[-1, 0].tolist() == list(GREEN)
     assert abs(int((got[:, 0, 0] > 127).sum()) - 112) <= 1  # the middle stays in the middle
 
 
 def test_an_input_larger_than_the_resize_is_reached() -> None:
-    assert pictures.prepare(flag(), (300, 310, 3), CAFFE).shape == (300, 310, 3)
+    for how in (SQUARE, replace(CAFFE, resize=(256, 400)), CAFFE):
+        assert pictures.prepare(flag(), (300, 310, 3), how).shape == (300, 310, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "resize", "resized"),
+    [
+        ((224, 200, 3), None, (256, 229)),
+        ((20, 48, 3), None, (23, 55)),
+        ((48, 20, 3), (50, 60), (50, 60)),
+        ((32, 32, 3), None, (37, 37)),
+        ((32, 32, 3), (256, 256), (256, 256)),
+    ],
+)
+def test_rows_and_columns_each_have_their_size(
+    shape: tuple[int, int, int], resize: tuple[int, int] | None, resized: tuple[int, int]
+) -> None:
+    """The middle of the picture at the size that is asked for; an input that is no square has it in proportion."""
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3)).astype(np.uint8)
+    whole = np.asarray(Image.fromarray(image).resize(resized[::-1], Image.Resampling.BILINEAR))
+    top, left = (resized[0] - shape[0]) // 2, (resized[1] - shape[1]) // 2
+    expected = whole[top : top + shape[0], left : left + shape[1]]
+    np.testing.assert_array_equal(pictures.prepare(image, shape, Preprocess(resize=resize)), expected)
+
+
+@pytest.mark.parametrize("side", [40, 64, 256, 1000])
+def test_a_small_network_sees_a_large_picture_nearly_whole(side: int) -> None:
+    """Of a border of an eighth all round, a 32 x 32 network sees the inner half; resized to 256 it would see none."""
+    image = np.zeros((side, side, 3), np.uint8)
+    edge = side // 8
+    image[edge:-edge, edge:-edge] = 255
+    got = pictures.prepare(image, (32, 32, 3), Preprocess())
+    assert (got[0] < 128).all() and (got[:, 0] < 128).all() and (got[-1] < 128).all() and (got[:, -1] < 128).all()
+    assert got[16, 16].tolist() == [255] * 3
+
+
+# --- levels ---
+
+LEVELS = (bytes(range(255, -1, -1)), bytes(i // 64 for i in range(256)), bytes((7 * i + 1) % 256 for i in range(256)))
+
+
+@pytest.mark.parametrize("size", [(17, 19), (18, 20), (40, 50), (17, 300), (5, 4)])
+def test_levels_replace_what_is_left_of_a_picture_once(size: tuple[int, int]) -> None:
+    """After the crop, by the table of the colour, whether or not the picture had the right size already."""
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
+    how = replace(CAFFE, levels=LEVELS)
+    plain, got = (pictures.prepare(image, (17, 19, 3), p) for p in (CAFFE, how))
+    expected = np.array([[[LEVELS[c][pixel[c]] for c in range(3)] for pixel in row] for row in plain])
+    np.testing.assert_array_equal(got, expected)
+    assert got.dtype == np.uint8 and got.flags.c_contiguous
+    assert (pictures.prepare(got, (17, 19, 3), how) != got).any()  # twice is something else

@@ -15,7 +15,7 @@ MODEL = DeployModel(
     name="tiny",
     engine="0123abcd",
     input_shape=(227, 224, 3),
-    resize=256,
+    resize=(256, 256),
     classes=3,
     logit_scale=0.125,
     labels=("tench", "góldfish", "\x1b[31mshark"),
@@ -43,6 +43,30 @@ def test_what_goes_in_comes_out() -> None:
     assert read_model(data) == MODEL
     assert pack_model(read_model(data)) == data
     assert read_model(forged()) == MODEL
+
+
+LEVELS = (bytes(range(256)), bytes(256), bytes(range(255, -1, -1)))
+
+
+def version(data: bytes) -> int:
+    return struct.unpack_from("<I", data, 8)[0]
+
+
+def test_what_readers_of_version_1_would_not_notice_has_version_2() -> None:
+    """Everything else is written as it was."""
+    assert version(pack_model(MODEL)) == 1
+    for model in (
+        dataclasses.replace(MODEL, resize=(259, 256)),
+        dataclasses.replace(MODEL, levels=LEVELS),
+        dataclasses.replace(MODEL, resize=(259, 256), levels=LEVELS),
+    ):
+        assert version(pack_model(model)) == 2 and read_model(pack_model(model)) == model
+
+
+def test_a_square_and_no_levels_are_written_as_they_were() -> None:
+    data = pack_model(MODEL)
+    assert b'"resize":256,' in data and b"levels" not in data
+    assert read_model(forged({"resize": [256, 256]})) == MODEL
 
 
 def test_labels_may_be_absent() -> None:
@@ -92,6 +116,20 @@ def test_every_truncation_is_noticed() -> None:
         {"engine": None},
         {"name": 7},
         {"resize": 0},
+        {"resize": [256]},
+        {"resize": [256, 0]},
+        {"resize": [256, 256, 256]},
+        {"resize": [256, "256"]},
+        {"resize": "12"},
+        {"levels": None},
+        {"levels": [[0] * 256] * 2},
+        {"levels": [[0] * 256] * 4},
+        {"levels": [[0] * 256, [0] * 256, [0] * 255]},
+        {"levels": [[0] * 256, [0] * 256, [256] * 256]},
+        {"levels": [[0] * 256, [0] * 256, [-1] * 256]},
+        {"levels": [[0] * 256, [0] * 256, [True] * 256]},
+        {"levels": [0, 0, 0]},
+        {"levels": "abc"},
     ],
     ids=str,
 )
@@ -106,7 +144,7 @@ def test_bad_descriptions(change: dict[str, Any]) -> None:
         b"",
         b"SQUEEZE\0",
         b"PK\3\4" + bytes(100),
-        forged(version=2),
+        forged(version=3),
         forged(text=b""),
         forged(text=b"[]"),
         forged(text=b"null"),

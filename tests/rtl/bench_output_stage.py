@@ -18,6 +18,7 @@ from cocotb.triggers import FallingEdge, RisingEdge
 
 from squeeze_hls import arith
 from squeeze_hls.compare import difference
+from squeeze_hls.ir import type_max
 from squeeze_hls.plan import addresses
 from squeeze_hls.plan.fields import BUFFER, INSTRUCTION, LAYER
 from squeeze_hls.plan.program import Row
@@ -72,6 +73,7 @@ def random_layer(rng: np.random.Generator, carry: int) -> Layer | None:
         groups_a=groups["a"], groups_b=groups["b"], words_a=words["a"], words_b=words["b"],
         offset_a=offset["a"], offset_b=offset["b"], out_words=sum(words.values()) + gap, width=width, height=height,
         carry=carry, carry_half=carry_half, shift_a=36, shift_b=37, border=border,
+        top_a=random_top(rng, average), top_b=random_top(rng, False),
     )  # fmt: skip
     sums, params, outputs, logits = {}, {}, {}, np.zeros(0, np.int64)
     for half, n in groups.items():
@@ -91,8 +93,8 @@ def random_layer(rng: np.random.Generator, carry: int) -> Layer | None:
             axis=1,
         )
         bias, multiplier, less = params[half].T
-        top = arith.WIDE_MAX if average else arith.ACTIVATION_MAX
-        values = arith.requantize(sums[half] + bias, multiplier, getattr(record, f"shift_{half}") - less, top)
+        shift, top = getattr(record, f"shift_{half}"), getattr(record, f"top_{half}")
+        values = arith.requantize(sums[half] + bias, multiplier, shift - less, top)
         if average:
             times = np.ones(len(values), np.int64)
             if border:
@@ -102,6 +104,11 @@ def random_layer(rng: np.random.Generator, carry: int) -> Layer | None:
             pooled = pooled_map(values.reshape(height, width, -1), pool, size) if pool else values
             outputs[half] = pooled.reshape(*size, -1, CIN)[:, :, : words[half]]
     return Layer(record, sums, params, outputs, logits)
+
+
+def random_top(rng: np.random.Generator, average: bool) -> int:
+    most = type_max(average)
+    return int(rng.choice([most, most, most - 1, 15, rng.integers(1, most)]))
 
 
 def pooled_map(values: np.ndarray, kernel: int, size: list[int]) -> np.ndarray:

@@ -54,6 +54,26 @@ def row(record: fields.Record, rng: random.Random, **values: int) -> SimpleNames
     return SimpleNamespace(**({f.name: rng.randrange(1 << f.width) for f in record.fields} | values))
 
 
+# Largest outputs that are refused.
+BAD_TOPS = (
+    {"half_a": 1, "top_a": 0},
+    {"half_b": 1, "top_b": 0},
+    {"half_a": 1, "average": 0, "top_a": 256},
+    {"half_a": 1, "average": 0, "top_a": 65535},
+    {"half_a": 1, "average": 0, "top_a": 32769},
+)
+
+
+def random_tops(layer: SimpleNamespace, rng: random.Random) -> dict[str, int]:
+    """Largest outputs that a layer may have, the ends of their ranges among them; anything of a half that it lacks."""
+    a = rng.choice([1, rng.randint(1, 255), 255, *([256, 0x8000, 65535] if layer.average else [])])
+    b = rng.choice([1, rng.randint(1, 255), 255])
+    return {
+        "top_a": a if layer.half_a else rng.choice([0, 65535]),
+        "top_b": b if layer.half_b else rng.choice([0, 255]),
+    }
+
+
 class Model:
     """What the engine holds, and packets for it."""
 
@@ -77,6 +97,7 @@ class Model:
         residual = overrides.pop("residual", 0)
         missing = overrides.pop("missing", 0)  # 1: a layer lacks the table of half A; 2: of half B
         excess = overrides.pop("excess", 0)
+        top = overrides.pop("top", 0)  # which of BAD_TOPS a layer has
         counts |= {k: v for k, v in overrides.items() if k in counts}
         buffers = []
         for i in range(counts["buffers"]):
@@ -88,6 +109,10 @@ class Model:
             row(fields.LAYER, rng, residual=residual, **(coded if counts["tables"] and rng.random() < 0.5 else plain))
             for _ in range(counts["layers"])
         ]
+        for layer in layers:
+            vars(layer).update(random_tops(layer, rng))
+        if top:
+            vars(rng.choice(layers)).update(BAD_TOPS[top - 1])
         if counts["tables"]:
             layers[0].table_a = layers[0].table_b = counts["tables"] - 1
         if missing:
@@ -128,6 +153,7 @@ class Model:
             "excess": {"excess": 1},
             "tables": {"tables": TABLES + 1},
             "missing": {"missing": rng.randint(1, 2)},
+            "top": {"top": rng.randint(1, len(BAD_TOPS))},
             "layers": {"layers": LIMITS["layer"] + 1},
             "buffers": {"buffers": LIMITS["buffer"] + 1},
             "instructions": {"instructions": LIMITS["program"] + 1},
@@ -226,6 +252,7 @@ class Model:
                 "gather",
                 "tables",
                 "missing",
+                "top",
                 "crc",
                 "size",
             ]

@@ -19,7 +19,7 @@ from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.quantize import to_int
 from squeeze_hls.sim.rtl import load
 from squeeze_hls.sim.verilate import compile_engine
-from tests.networks import random_network
+from tests.networks import mixed_network
 from tests.rtl.runner import BUILDS, require
 from tests.rtl.simulated import simulate
 
@@ -38,7 +38,7 @@ def config(array: tuple[int, int, int], streamed: bool) -> EngineConfig:
 
 def run_case(seed: int, engine: EngineConfig) -> bool:
     """One random (network, pictures, stall pattern); False where the network does not fit the engine."""
-    network = random_network(seed, small=bool(seed % 3))
+    network = mixed_network(seed)
     try:
         plan = make_plan(network, load_board("zcu104"), PlanOptions(engine=engine))
     except DoesNotFitError:

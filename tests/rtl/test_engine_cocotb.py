@@ -21,7 +21,7 @@ from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.quantize import to_int
 from squeeze_hls.sim.verilate import parameters, rtl_sources
-from tests.networks import random_network
+from tests.networks import mixed_network
 from tests.rtl.engine_cases import WAITS, Case, make_case, save
 from tests.rtl.runner import RTL, run, shapes
 
@@ -44,7 +44,7 @@ def random_cases(engine: EngineConfig, seeds: Sequence[int]) -> list[Case]:
     """Three frames of the random networks that fit the engine."""
     cases = []
     for seed in seeds:
-        network = random_network(seed, small=bool(seed % 3))
+        network = mixed_network(seed)
         try:
             plan = make_plan(network, load_board("zcu104"), PlanOptions(engine=engine))
         except DoesNotFitError:
