@@ -146,7 +146,7 @@ class _Calibration:
             self.real[node.output] = batch.apply(node, [self.real[t] for t in sources])
             self.quantized[node.output] = batch.apply(node, [self.quantized[t] for t in sources])
             self.nodes.append(node)
-        for tensor in sources:
+        for tensor in set(sources):
             if self.last_use[tensor] == index:
                 del self.real[tensor], self.quantized[tensor]
 
@@ -156,7 +156,7 @@ class _Calibration:
         border = self.border if conv.input == self.graph.input else 0.0
         seen = self.quantized[conv.input]
         shape = (len(seen), *self.shapes[conv.output])
-        self.real[conv.output] = np.empty(shape, np.float16)
+        self.real[conv.output] = np.empty(shape, np.float32 if wide else np.float16)  # which ends at 65504
         given = statistics.moments(self._pairs(conv, border, scale_in, scale_out))
         fitted, weight, scale = self.fit(conv, given, scale_in, scale_out, wide)
         limit = self.graph.activation_top.get(conv.output)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DAMPING = 0.1  # of the mean diagonal; keeps a few pictures from deciding too much
+NOISE = 4e-6  # of a mean square: error of sums in float32
 LEAST_DAMPING = 1 / 12  # what rounding integers does to them; also where an input hardly varies
 
 
@@ -34,6 +35,8 @@ def moments(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Moments:
     square, cross, mean_in, mean_out = (p / count for p in parts)
     square -= np.outer(mean_in, mean_in)
     cross -= np.outer(mean_out, mean_in)
+    constant = np.diag(square) <= NOISE * mean_in**2  # what float32 leaves of an input that never changes
+    square[constant], square[:, constant], cross[:, constant] = 0.0, 0.0, 0.0
     damping = max(DAMPING * float(np.diag(square).mean()), LEAST_DAMPING)
     square[np.diag_indices(len(square))] += damping
     return Moments(hessian=square, cross=cross, mean_in=mean_in, mean_out=mean_out, damping=damping)
