@@ -23,8 +23,8 @@ from squeeze_hls import cli, frontend, golden, pictures
 from squeeze_hls.bundle import write_file
 from squeeze_hls.cli.terminal import cells, table
 from squeeze_hls.doctor import compiler_version, package_version
-from squeeze_hls.inference import onnx_session
 from squeeze_hls.ir import IntNetwork
+from squeeze_hls.onnx_runtime import onnx_session
 from squeeze_hls.quantize import to_int
 
 ROOT = Path(__file__).resolve().parent.parent

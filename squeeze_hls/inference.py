@@ -11,7 +11,7 @@ import numpy as np
 
 from squeeze_hls import evaluate as statistics
 from squeeze_hls import golden, pictures
-from squeeze_hls.errors import InputError, MissingToolError
+from squeeze_hls.errors import InputError
 from squeeze_hls.evaluate import Result
 from squeeze_hls.ir import IntNetwork, Preprocess, Shape
 from squeeze_hls.progress import Listener
@@ -147,21 +147,21 @@ def _rtl(engine: Any, program: bytes, store: bytes, listener: Listener) -> Compu
 def _onnxruntime(source: Source, listener: Listener) -> Classifier:
     """MODEL as it was given, in ONNX Runtime."""
     from squeeze_hls.frontend import resolve, zoo
+    from squeeze_hls.onnx_runtime import open_model
     from squeeze_hls.source import read
 
     path = resolve(source.model or zoo.DEFAULT)
     if not isinstance(path, Path) or path.suffix.lower() != ".onnx":
         raise InputError(f"{source.model}: ONNX Runtime runs .onnx files only; use --on golden")
     graph, _ = read(source, listener)  # our own checks come first: sizes, operators, external data
-    session = onnx_session(path)
-    name = session.get_inputs()[0].name
+    model = open_model(path, graph)
     mean = np.array(graph.preprocess.mean, np.float32)
     scale = np.array(graph.preprocess.scale, np.float32)
 
     def logits(image: np.ndarray) -> np.ndarray:
         pixels = image if graph.preprocess.channels == "RGB" else image[:, :, ::-1]
         values = (pixels.astype(np.float32) - mean) * scale
-        return session.run(None, {name: values.transpose(2, 0, 1)[None]})[0].reshape(-1).astype(np.float32)
+        return model.logits(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
     def top_k(values: np.ndarray, k: int) -> list[tuple[int, str, float]]:
         real = values.astype(np.float64)
@@ -172,22 +172,6 @@ def _onnxruntime(source: Source, listener: Listener) -> Classifier:
         return [(int(i), graph.labels[i] if graph.labels else str(i), float(real[i])) for i in order]
 
     return Classifier("onnxruntime", graph.input_shape, graph.preprocess, logits, top_k)
-
-
-def onnx_session(path: Path) -> Any:
-    """An ONNX Runtime session on the CPU; its own log goes nowhere, errors come as one line."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingToolError(
-            "ONNX Runtime is not installed: pip install 'squeeze-hls[onnx-tools]', or use --on golden"
-        ) from error
-    onnxruntime.set_default_logger_severity(4)
-    try:
-        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{path}: ONNX Runtime cannot run this model ({reason}); use --on golden") from error
 
 
 # --- many pictures ---
