@@ -14,7 +14,7 @@ from squeeze_hls import golden, pictures
 from squeeze_hls.errors import InputError
 from squeeze_hls.evaluate import Result
 from squeeze_hls.ir import IntNetwork, Preprocess, Shape
-from squeeze_hls.progress import Listener
+from squeeze_hls.progress import SILENT, Listener, tell
 from squeeze_hls.source import Source, load, plannable
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
 
     if source.model is not None and is_build(source.model):
         build = open_build(Path(source.model))
+        tell(build.notes, listener)
         if on == "onnxruntime":
-            return _onnxruntime(Source(model=str(build.model)), listener)
+            return _onnxruntime(Source(model=str(build.model)), SILENT)
         network = build.network()
         if on in ("csim", "rtl"):
             require_own_program(build, network)

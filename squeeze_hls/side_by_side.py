@@ -13,12 +13,12 @@ from squeeze_hls import evaluate
 from squeeze_hls.board import Board
 from squeeze_hls.builds import is_build, open_build
 from squeeze_hls.frontend import carries_preprocess
-from squeeze_hls.ir import Conv, Graph, IntNetwork
+from squeeze_hls.ir import Conv, Graph
 from squeeze_hls.pictures import PictureSet, prepare
-from squeeze_hls.progress import Listener, Stage
-from squeeze_hls.quantize import batch, is_quantized, measure, to_int
+from squeeze_hls.progress import SILENT, Keeper, Listener, Stage, tell
+from squeeze_hls.quantize import batch, is_quantized, measure
 from squeeze_hls.quantize.folding import fold_preprocess
-from squeeze_hls.source import Source, read
+from squeeze_hls.source import Source, read, to_network
 
 PICTURES = 8  # at a time
 
@@ -34,22 +34,21 @@ class Side:
     weight_bytes: int  # float32, or what the board's store takes
     residency: str | None  # of the plan for the board; None for a float model
     cycles: int | None  # of one picture, predicted; None for a float model
+    notes: tuple[str, ...]  # what one should know of the model
 
 
 def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener) -> Side:
     """Run a model on all pictures: a float one in floating point, a quantized one or a build in its integers.
 
-    ``source.preprocess`` counts for a model that does not say itself how pictures are prepared.
+    ``source.preprocess`` counts for a model that does not say itself how pictures are prepared.  Notes are not told,
+    for there are two models: they stand in ``Side.notes``.
     """
     assert source.model is not None
-    name = Path(source.model).name
-    if is_build(source.model):
-        source = Source(model=str(open_build(Path(source.model)).model))
-    if carries_preprocess(str(source.model)):
-        source = replace(source, preprocess=None)
-    graph, _ = read(source, listener)
+    name, keeper = Path(source.model).name, Keeper(listener, aloud=False)
+    graph = _read(source, keeper)
     if not is_quantized(graph):
-        folded, pad_value, _ = fold_preprocess(graph)
+        folded, pad_value, notes = fold_preprocess(graph)
+        tell(notes, keeper)
         border = np.array(pad_value, np.float32)
         weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
         return Side(
@@ -60,21 +59,32 @@ def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener
                 lambda some: batch.logits(folded, some, border),
                 graph,
                 chosen,
-                listener,
+                keeper,
             ),
             weights=weights,
             weight_bytes=4 * weights,
             residency=None,
             cycles=None,
+            notes=tuple(keeper.notes),
         )
-    return _integer(name, graph, to_int(graph), board, chosen, listener)
+    return _integer(name, graph, board, chosen, keeper)
 
 
-def _integer(
-    name: str, graph: Graph, network: IntNetwork, board: Board, chosen: PictureSet, listener: Listener
-) -> Side:
+def _read(source: Source, keeper: Keeper) -> Graph:
+    """The network of a model; that of a build, of which is said what was said when it was built."""
+    if is_build(str(source.model)):
+        build = open_build(Path(str(source.model)))
+        tell(build.notes, keeper)
+        return read(Source(model=str(build.model)), SILENT)[0]
+    if carries_preprocess(str(source.model)):
+        source = replace(source, preprocess=None)
+    return read(source, keeper)[0]
+
+
+def _integer(name: str, graph: Graph, board: Board, chosen: PictureSet, keeper: Keeper) -> Side:
     from squeeze_hls.plan import make_plan
 
+    network, _ = to_network(graph, None, keeper)
     plan = make_plan(network, board)
     return Side(
         name=name,
@@ -84,12 +94,13 @@ def _integer(
             lambda some: measure.integer_logits(network, some),
             graph,
             chosen,
-            listener,
+            keeper,
         ),
         weights=sum(conv.weight.size for conv in network.convs),
         weight_bytes=len(plan.weights_bin),
         residency=plan.residency,
         cycles=plan.timing.total,
+        notes=tuple(keeper.notes),
     )
 
 
