@@ -37,7 +37,7 @@ def _on_builtin_pictures(graph: Graph, progress: Progress | None, seed: int) -> 
     chosen = pictures.builtin()
     images = pictures.stack(chosen, graph.input_shape, graph.preprocess)
     note = (
-        f"{graph.name} is a float model, quantized on the {len(chosen)} built-in pictures; its own classes' "
+        f"{graph.name} is a float model, quantized on the {len(chosen)} built-in pictures; pictures of its classes "
         "(--calibration) give better accuracy"
     )
     network = quantize(graph, images, progress=progress, seed=seed)

@@ -25,7 +25,7 @@ from squeeze_hls.network.ir import (
     node_inputs,
     verify_int_network,
 )
-from squeeze_hls.quantize import integers, rounding, scales, statistics
+from squeeze_hls.quantize import integers, rounding, scales, sparse_calibration, statistics
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
@@ -72,6 +72,7 @@ def prepare(graph: Graph, images: np.ndarray, *, seed: int, mirror: bool) -> Pre
     """Fold the preprocessing, equalize the channels and choose the activations' scales; see ``quantize``."""
     if images.dtype != np.uint8 or images.shape[1:] != graph.input_shape or not len(images):
         raise InputError(f"{graph.name}: calibration pictures are {images.dtype} {images.shape}, not u8 (N, H, W, 3)")
+    given = images
     if mirror:
         images = np.concatenate([images, images[:, :, ::-1]])
     folded, pad_value, notes = fold_preprocess(graph)
@@ -79,7 +80,8 @@ def prepare(graph: Graph, images: np.ndarray, *, seed: int, mirror: bool) -> Pre
     if not folded.activation_scale:  # trained ranges hold for channels as they are
         folded = equalize(folded, images, border)
     groups = integers.scale_groups(folded)
-    scale = scales.activation_scales(folded, images, border, groups, np.random.default_rng(seed))
+    scale, reach = scales.activation_scales(folded, images, border, groups, np.random.default_rng(seed))
+    notes += sparse_calibration.notes(folded, given, border, reach)
     trained = {groups[t]: float(np.float32(s)) for t, s in folded.activation_scale.items() if t != folded.input}
     if trained:
         scale |= trained

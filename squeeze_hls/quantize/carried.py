@@ -7,7 +7,7 @@ import numpy as np
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
 from squeeze_hls.network.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
-from squeeze_hls.quantize import integers, scales, thresholds
+from squeeze_hls.quantize import integers, scales, sparse_calibration, thresholds
 from squeeze_hls.quantize.folding import fold_preprocess
 
 LIFT = 0.26  # of an output step: what ``export.lift`` adds to a bias at most, and a little
@@ -116,9 +116,9 @@ def _group_scales(
         f"{len(missing)} feature maps have no quantizer in the model, '{missing[0]}' the first: they are rounded to 8 "
         "bits, at scales chosen on the calibration pictures."
     )
-    found = scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed))
+    found, reach = scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed))
     del found[groups[last]]
-    return _with_last(graph, groups, found | known), (note,)
+    return _with_last(graph, groups, found | known), (note, *sparse_calibration.notes(graph, images, border, reach))
 
 
 def _with_last(graph: Graph, groups: dict[str, str], known: dict[str, float]) -> dict[str, float]:

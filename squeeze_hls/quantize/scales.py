@@ -18,14 +18,14 @@ WIDE_HEADROOM = 4.0
 
 def activation_scales(
     graph: Graph, images: np.ndarray, border: np.ndarray, groups: dict[str, str], rng: np.random.Generator
-) -> dict[str, float]:
-    """Scale of each group of tensors that share one; the picture's is 1.
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Scale of each group of tensors that share one; the picture's is 1.  Also what each channel reaches.
 
     Runs the float network on the pictures, a few at a time, and keeps a sample of what every convolution
-    and addition gives.
+    and addition gives, and its largest value in each channel (C,).
     """
     samples: dict[str, list[np.ndarray]] = {}
-    largest: dict[str, float] = {}
+    reach: dict[str, np.ndarray] = {}
     keep = max(1, SAMPLE // len(images))
     for start in range(0, len(images), BATCH):
         tensors = batch.run(graph, images[start : start + BATCH], border)
@@ -33,7 +33,11 @@ def activation_scales(
             if isinstance(node, (Conv, Add)):
                 flat, group = tensors[node.output].reshape(-1), groups[node.output]
                 samples.setdefault(group, []).append(flat[rng.integers(0, flat.size, keep * BATCH)])
-                largest[group] = max(largest.get(group, 0.0), float(flat.max()))
+                top = tensors[node.output].max(axis=(0, 1, 2))
+                reach[node.output] = np.maximum(reach.get(node.output, top), top)
+    largest = dict.fromkeys(samples, 0.0)
+    for tensor, tops in reach.items():
+        largest[groups[tensor]] = max(largest[groups[tensor]], float(tops.max()))
     result = {}
     averaged = groups[integers.averaged(graph)]
     for group, parts in samples.items():
@@ -45,7 +49,8 @@ def activation_scales(
     least = min((scale for group, scale in result.items() if group != averaged), default=1.0)
     for group in samples:
         result.setdefault(group, least)
-    return {group: float(np.float32(scale)) for group, scale in result.items()} | {groups[graph.input]: 1.0}
+    known = {group: float(np.float32(scale)) for group, scale in result.items()}
+    return known | {groups[graph.input]: 1.0}, reach
 
 
 def activation_scale(sample: np.ndarray, largest: float) -> float:

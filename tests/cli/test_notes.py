@@ -184,3 +184,19 @@ def test_a_keeper_keeps_each_note_once() -> None:
         keeper.remark("passing")
         assert keeper.notes == ["one", "two"]
     assert heard == ["one", "two", "passing", "passing"]
+
+
+def test_bad_calibration_pictures_are_noted(run: Run, digits: Path, here: Path) -> None:
+    np.save(here / "black.npy", np.zeros((64, 64, 3), np.uint8))
+    same = (digits / "digits.onnx", "--preprocess", "torchvision", "--labels", digits / "labels.txt", "--json")
+    picture, black = digits / "test" / "1" / "1500.png", ("--calibration", "black.npy")
+    for command in (
+        ("run", *same, picture, *black),
+        ("quantize", *same, "-o", "q.onnx", *black),
+        ("compress", *same, "-o", "c.onnx", "--bytes", "7000", *black),
+    ):
+        result = run(*command)
+        begins(told(result), "the calibration picture is of one single colour", "99 of 376 channels never rise above 0")
+        assert result.json["notes"] == told(result)
+    healthy = run("quantize", *same, "-o", "q.onnx", "--calibration", digits / "calibration")
+    assert told(healthy) == healthy.json["notes"] == []
