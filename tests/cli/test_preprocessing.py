@@ -12,7 +12,7 @@ import pytest
 
 from squeeze_hls.artifacts.model_file import read_model
 from squeeze_hls.engine.packets import image_packet
-from squeeze_hls.flows.classify import onnx_session
+from squeeze_hls.flows.onnx_runtime import onnx_session
 from squeeze_hls.frontend import PREPROCESS_KEY, load_graph
 from squeeze_hls.network import pictures
 from tests.cli.conftest import Run, tree
