@@ -46,12 +46,14 @@ def compare(
 
     Float models are computed in floating point, quantized ones in their integers.
     """
-    from squeeze_hls import evaluate, pictures, side_by_side
+    from squeeze_hls.artifacts.bundle import check_output_file, write_file
     from squeeze_hls.board import load_board
-    from squeeze_hls.bundle import check_output_file, write_file
     from squeeze_hls.errors import InputError
+    from squeeze_hls.flows import compare as side_by_side
+    from squeeze_hls.flows.source import Source
+    from squeeze_hls.network import pictures
     from squeeze_hls.report import compare_chart
-    from squeeze_hls.source import Source
+    from squeeze_hls.report import statistics as evaluate
 
     kind = chart.suffix[1:].lower() if chart else ""
     if chart:

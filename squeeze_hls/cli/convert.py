@@ -38,9 +38,9 @@ def quantize(
     calibration: Path | None,
 ) -> None:
     """Quantize the float model FLOAT to 6-bit weights and 8-bit activations."""
-    from squeeze_hls.bundle import check_output_file, write_file
+    from squeeze_hls.artifacts.bundle import check_output_file, write_file
+    from squeeze_hls.flows.source import Source, load
     from squeeze_hls.quantize import export
-    from squeeze_hls.source import Source, load
 
     terminal.every_stage = True
     check_output_file(output)
@@ -64,8 +64,8 @@ def unpack(terminal: Terminal, build_dir: Path, output: Path) -> None:
 
     import numpy as np
 
-    from squeeze_hls.builds import open_build
-    from squeeze_hls.bundle import check_output_file, write_file
+    from squeeze_hls.artifacts.build_folder import open_build
+    from squeeze_hls.artifacts.bundle import check_output_file, write_file
 
     check_output_file(output)
     weights = open_build(build_dir).weights()

@@ -47,9 +47,10 @@ def run(
     calibration: Path | None,
 ) -> None:
     """Classify pictures: image files, or uint8 (H, W, 3) .npy arrays."""
-    from squeeze_hls import inference, pictures
-    from squeeze_hls.bundle import check_output_file, write_array
-    from squeeze_hls.source import Source
+    from squeeze_hls.artifacts.bundle import check_output_file, write_array
+    from squeeze_hls.flows import classify as inference
+    from squeeze_hls.flows.source import Source
+    from squeeze_hls.network import pictures
 
     if logits:
         check_output_file(logits)
@@ -91,9 +92,10 @@ def evaluate(
     calibration: Path | None,
 ) -> None:
     """Measure top-1 and top-5 accuracy over many pictures."""
-    from squeeze_hls import inference, pictures
-    from squeeze_hls.bundle import check_output_file, write_array
-    from squeeze_hls.source import Source
+    from squeeze_hls.artifacts.bundle import check_output_file, write_array
+    from squeeze_hls.flows import classify as inference
+    from squeeze_hls.flows.source import Source
+    from squeeze_hls.network import pictures
 
     if predictions:
         check_output_file(predictions)

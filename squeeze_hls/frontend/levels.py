@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls import ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.context import Grid
-from squeeze_hls.ir import Graph, Preprocess
+from squeeze_hls.network import ir
+from squeeze_hls.network.ir import Graph, Preprocess
 
 NOTHING = 1 / 64  # of a pixel: a picture in float16 is rounded more than that
 MOST = 255  # the largest level

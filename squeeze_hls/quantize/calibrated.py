@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import (
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import (
     Add,
     Conv,
     GlobalAverage,
@@ -25,7 +25,8 @@ from squeeze_hls.ir import (
     node_inputs,
     verify_int_network,
 )
-from squeeze_hls.quantize import batch, integers, rounding, scales, statistics
+from squeeze_hls.quantize import integers, rounding, scales, statistics
+from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
 from squeeze_hls.quantize import integers, scales
 from squeeze_hls.quantize.folding import fold_preprocess
 

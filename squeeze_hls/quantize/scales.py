@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
-from squeeze_hls.ir import Add, Conv, Graph
-from squeeze_hls.quantize import batch, integers, rounding
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import Add, Conv, Graph
+from squeeze_hls.quantize import integers, rounding
+from squeeze_hls.quantize import operators as batch
 
 CLIPS = np.linspace(0.3, 1.0, 36)  # candidates, of the largest activation
 SHRINKS = np.linspace(0.45, 1.05, 31)  # candidates, of the scale at which the largest weight fits

@@ -10,7 +10,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from squeeze_hls import cli, golden, tools
+from squeeze_hls import cli, tools
+from squeeze_hls.network import golden
 from tests.cli.conftest import Run, report_of, resign, tree
 
 pytestmark = pytest.mark.rtl

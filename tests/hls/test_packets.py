@@ -8,10 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
-from squeeze_hls.plan import Plan
-from squeeze_hls.plan.fields import HEADER, LAYER
-from squeeze_hls.plan.packets import (
+from squeeze_hls.engine.fields import HEADER, LAYER
+from squeeze_hls.engine.packets import (
     Packet,
     image_packet,
     parse_logits,
@@ -19,6 +17,8 @@ from squeeze_hls.plan.packets import (
     stream_packet,
     weights_packet,
 )
+from squeeze_hls.network import golden
+from squeeze_hls.plan import Plan
 from squeeze_hls.sim.csim import Result, Start, Transfer
 
 from .conftest import RESIDENT, STREAMED, Build

@@ -14,8 +14,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from squeeze_hls.builds import open_build
-from squeeze_hls.vendor.flow import phase
+from squeeze_hls.artifacts.build_folder import open_build
+from squeeze_hls.bitstream.flow import phase
 from tests.vendor.conftest import Tools, report_of
 
 RTL = ["synthesis", "implementation", "bitstream"]
