@@ -22,8 +22,8 @@ from rich.console import Console
 from squeeze_hls import cli, frontend
 from squeeze_hls.artifacts.bundle import write_file
 from squeeze_hls.cli.terminal import cells, table
-from squeeze_hls.flows.classify import onnx_session
 from squeeze_hls.flows.doctor import compiler_version, package_version
+from squeeze_hls.flows.onnx_runtime import onnx_session
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.quantize import to_int

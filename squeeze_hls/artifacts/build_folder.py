@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MODEL, PROGRAM, WEIGHTS = "model.onnx", "program.bin", "weights.bin"
 MAX_FILES = 1_000
+MAX_NOTES, MAX_NOTE_LENGTH = 100, 2_000
 MAX_FILE_BYTES = 256 * 2**20
 
 
@@ -39,6 +40,18 @@ class Build:
     model: Path
     program: bytes
     store: bytes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was said of the model when it was built; raises InputError where that is no list of notes."""
+        found = self.report.get("notes", [])
+        good = isinstance(found, list) and len(found) <= MAX_NOTES
+        if not good or not all(isinstance(note, str) and len(note) <= MAX_NOTE_LENGTH for note in found):
+            raise InputError(
+                f"{self.folder / REPORT}: 'notes' is no list of at most {MAX_NOTES} texts of at most {MAX_NOTE_LENGTH} "
+                "characters; build again"
+            )
+        return tuple(found)
 
     def network(self) -> IntNetwork:
         """The integer network of the build."""

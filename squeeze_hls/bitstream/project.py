@@ -22,7 +22,7 @@ from squeeze_hls.emit.block_design.vivado import board_design
 from squeeze_hls.emit.rtl import TOP
 from squeeze_hls.errors import InputError
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.progress import Listener
+from squeeze_hls.progress import Listener, tell
 
 FLOWS = ("rtl", "hls")
 IDENTITY = "identity.json"
@@ -62,6 +62,7 @@ def make_project(build: Build, flow: str | None, board: str | None, listener: Li
     ``board`` is needed where the build was made for a board file of the user's own.  Raises InputError.
     """
     flow = flow or default_flow(build)
+    tell(build.notes, listener)
     with listener.stage("sources") as stage:
         plan = _plan(build, _board(build, board))
         project = _emit(plan, flow)

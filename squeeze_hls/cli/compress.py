@@ -96,6 +96,7 @@ def compress(
             "weights": {"parameters": sum(r.before for r in rows), "bytes": stored, "room_bytes": room // 8},
             "stages": [asdict(stage) for stage in done.stages],
             "layers": [asdict(row) for row in rows],
+            "notes": terminal.notes,
             "sizes": [asdict(size) | {"reduction": size.reduction} for size in sizes],
         }
     )

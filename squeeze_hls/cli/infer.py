@@ -66,7 +66,7 @@ def run(
             name = result["file"] if place == 0 else ""
             view.add_row(*cells(name, f"{100 * guess['probability']:.2f} %", f"{guess['name']} ({guess['index']})"))
     terminal.print(view)
-    terminal.result({"on": on, "results": results.pictures})
+    terminal.result({"on": on, "results": results.pictures, "notes": terminal.notes})
 
 
 @click.command()
@@ -109,4 +109,4 @@ def evaluate(
         terminal.print(f"{score.images} pictures without classes on {on}: no accuracy")
     else:
         terminal.print(f"top-1 {score.top1:.2f} %, top-5 {score.top5:.2f} %  ({score.images} pictures on {on})")
-    terminal.result({"on": on, "top1": score.top1, "top5": score.top5, "images": score.images})
+    terminal.result({"on": on, "top1": score.top1, "top5": score.top5, "images": score.images, "notes": terminal.notes})

@@ -70,5 +70,6 @@ def simulate(
             "counters": done.counters,
             "instructions": done.instructions,
             "waves": None if done.waves is None else str(done.waves),
+            "notes": terminal.notes,
         }
     )

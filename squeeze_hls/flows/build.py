@@ -248,6 +248,7 @@ def _report(plan: Plan, loaded: Loaded, verified: Verified, bundle: Bundle) -> d
         name=loaded.graph.name,
         model_sha256=loaded.sha256,
         checks=verified.checks,
+        notes=loaded.notes,
         simulated=verified.cycles,
         tools=tool_versions(verified.level),
         files=bundle.digests(),

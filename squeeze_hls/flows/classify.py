@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze_hls.errors import InputError, MissingToolError
+from squeeze_hls.errors import InputError
 from squeeze_hls.flows.source import Source, load, plannable
 from squeeze_hls.frontend import narrow_view
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.network.ir import IntNetwork, Preprocess, Shape
-from squeeze_hls.progress import Listener
+from squeeze_hls.progress import SILENT, Listener, tell
 from squeeze_hls.report import statistics
 from squeeze_hls.report.statistics import Result
 
@@ -46,8 +46,9 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
     if source.model is not None and is_build(source.model):
         build = open_build(Path(source.model))
         _check_build_options(source, listener)
+        tell(build.notes, listener)
         if on == "onnxruntime":
-            return _onnxruntime(Source(model=str(build.model)), listener)
+            return _onnxruntime(Source(model=str(build.model)), SILENT)
         network = build.network()
         for notice in narrow_view(network.preprocess, network.input_shape):
             listener.note(notice)
@@ -160,6 +161,7 @@ def _rtl(engine: Any, program: bytes, store: bytes, listener: Listener) -> Compu
 
 def _onnxruntime(source: Source, listener: Listener) -> Classifier:
     """MODEL as it was given, in ONNX Runtime."""
+    from squeeze_hls.flows.onnx_runtime import open_model
     from squeeze_hls.flows.source import read
     from squeeze_hls.frontend import resolve, zoo
 
@@ -167,16 +169,14 @@ def _onnxruntime(source: Source, listener: Listener) -> Classifier:
     if not isinstance(path, Path) or path.suffix.lower() != ".onnx":
         raise InputError(f"{source.model}: ONNX Runtime runs .onnx files only; use --on golden")
     graph, _ = read(source, listener)  # our own checks come first: sizes, operators, external data
-    session = onnx_session(path)
-    name = session.get_inputs()[0].name
-    _check_declared_size(path, session.get_inputs()[0].shape[2:], graph.input_shape)
-    mean = np.array(graph.preprocess.mean, np.float32)
-    scale = np.array(graph.preprocess.scale, np.float32)
+    model = open_model(path, graph)
+    how = graph.trained_preprocess or graph.preprocess  # levels are the engine's, not the model's
+    mean, scale = np.array(how.mean, np.float32), np.array(how.scale, np.float32)
 
     def logits(image: np.ndarray) -> np.ndarray:
-        pixels = image if graph.preprocess.channels == "RGB" else image[:, :, ::-1]
+        pixels = image if how.channels == "RGB" else image[:, :, ::-1]
         values = (pixels.astype(np.float32) - mean) * scale
-        return session.run(None, {name: values.transpose(2, 0, 1)[None]})[0].reshape(-1).astype(np.float32)
+        return model.logits(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
     def top_k(values: np.ndarray, k: int) -> list[tuple[int, str, float]]:
         real = values.astype(np.float64)
@@ -186,33 +186,7 @@ def _onnxruntime(source: Source, listener: Listener) -> Classifier:
         order = np.argsort(-real, kind="stable")[:k]
         return [(int(i), graph.labels[i] if graph.labels else str(i), float(real[i])) for i in order]
 
-    return Classifier("onnxruntime", graph.input_shape, graph.preprocess, logits, top_k)
-
-
-def _check_declared_size(path: Path, declared: Sequence[int | str | None], shape: Shape) -> None:
-    """ONNX Runtime runs the file as it is: of another size only where its own is dynamic."""
-    if any(isinstance(side, int) and side != asked for side, asked in zip(declared, shape, strict=False)):
-        own = "x".join(map(str, declared))
-        raise InputError(
-            f"{path}: ONNX Runtime runs the model at its own {own}, not at {shape[0]}x{shape[1]}. "
-            "Leave the size out, or use --on golden."
-        )
-
-
-def onnx_session(path: Path) -> Any:
-    """An ONNX Runtime session on the CPU; its own log goes nowhere, errors come as one line."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingToolError(
-            "ONNX Runtime is not installed: pip install 'squeeze-hls[onnx-tools]', or use --on golden"
-        ) from error
-    onnxruntime.set_default_logger_severity(4)
-    try:
-        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{path}: ONNX Runtime cannot run this model ({reason}); use --on golden") from error
+    return Classifier("onnxruntime", graph.input_shape, how, logits, top_k)
 
 
 # --- many pictures ---

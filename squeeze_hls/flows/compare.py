@@ -12,11 +12,11 @@ import numpy as np
 from squeeze_hls.artifacts.build_folder import is_build, open_build
 from squeeze_hls.board import Board
 from squeeze_hls.errors import InputError
-from squeeze_hls.flows.source import Source, read
-from squeeze_hls.network.ir import Conv, Graph, IntNetwork
+from squeeze_hls.flows.source import Source, read, to_network
+from squeeze_hls.network.ir import Conv, Graph
 from squeeze_hls.network.pictures import PictureSet, prepare
-from squeeze_hls.progress import Listener, Stage
-from squeeze_hls.quantize import is_quantized, measure, to_int
+from squeeze_hls.progress import SILENT, Keeper, Listener, Stage, tell
+from squeeze_hls.quantize import is_quantized, measure
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.folding import fold_preprocess
 from squeeze_hls.report import statistics as evaluate
@@ -28,13 +28,15 @@ PICTURES = 8  # at a time
 def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener) -> Side:
     """Run a model on all pictures: a float one in floating point, a quantized one or a build in its integers.
 
-    ``source.preprocess`` counts where a model does not say itself how pictures are prepared.
+    ``source.preprocess`` counts for a model that does not say itself how pictures are prepared.  Notes are not told,
+    for there are two models: they stand in ``Side.notes``.
     """
     assert source.model is not None
-    name = Path(source.model).name
-    graph = _read(source, listener)
+    name, keeper = Path(source.model).name, Keeper(listener, aloud=False)
+    graph = _read(source, keeper)
     if not is_quantized(graph):
-        folded, pad_value, _ = fold_preprocess(graph)
+        folded, pad_value, notes = fold_preprocess(graph)
+        tell(notes, keeper)
         border = np.array(pad_value, np.float32)
         weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
         return Side(
@@ -45,21 +47,24 @@ def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener
                 lambda some: batch.logits(folded, some, border),
                 graph,
                 chosen,
-                listener,
+                keeper,
             ),
             weights=weights,
             weight_bytes=4 * weights,
             residency=None,
             cycles=None,
+            notes=tuple(keeper.notes),
         )
-    return _integer(name, graph, to_int(graph), board, chosen, listener)
+    return _integer(name, graph, board, chosen, keeper)
 
 
-def _read(source: Source, listener: Listener) -> Graph:
-    """The network of a model or a build, which has a size of its own."""
+def _read(source: Source, keeper: Keeper) -> Graph:
+    """The network of a model; or of a build, which has a size of its own, with what was said when it was built."""
     if not is_build(str(source.model)):
-        return read(replace(source, carried_first=True), listener)[0]
-    graph, _ = read(Source(model=str(open_build(Path(str(source.model))).model)), listener)
+        return read(replace(source, carried_first=True), keeper)[0]
+    build = open_build(Path(str(source.model)))
+    tell(build.notes, keeper)
+    graph, _ = read(Source(model=str(build.model)), SILENT)
     if source.input_size not in (None, graph.input_shape[:2]):
         height, width, _ = graph.input_shape
         raise InputError(
@@ -68,11 +73,10 @@ def _read(source: Source, listener: Listener) -> Graph:
     return graph
 
 
-def _integer(
-    name: str, graph: Graph, network: IntNetwork, board: Board, chosen: PictureSet, listener: Listener
-) -> Side:
+def _integer(name: str, graph: Graph, board: Board, chosen: PictureSet, keeper: Keeper) -> Side:
     from squeeze_hls.plan import make_plan
 
+    network, _ = to_network(graph, None, keeper)
     plan = make_plan(network, board)
     return Side(
         name=name,
@@ -82,12 +86,13 @@ def _integer(
             lambda some: measure.integer_logits(network, some),
             graph,
             chosen,
-            listener,
+            keeper,
         ),
         weights=sum(conv.weight.size for conv in network.convs),
         weight_bytes=len(plan.weights_bin),
         residency=plan.residency,
         cycles=plan.timing.total,
+        notes=tuple(keeper.notes),
     )
 
 

@@ -10,7 +10,7 @@ from squeeze_hls.flows.source import Source, calibration_set, read
 from squeeze_hls.network.ir import Graph, IntNetwork
 from squeeze_hls.network.pictures import stack
 from squeeze_hls.plan.ahead import room_for_weights, words_of_weights
-from squeeze_hls.progress import SILENT, Listener
+from squeeze_hls.progress import SILENT, Listener, tell
 from squeeze_hls.quantize import integers, rate
 from squeeze_hls.quantize.compress import Compressed
 from squeeze_hls.quantize.compress import compress as compress_graph
@@ -30,7 +30,9 @@ def compress(
         room = room_bits(graph, target) if target else 8 * (limit or 0)
         stage.outcome = f"{graph.name}, {room // 8:,} bytes for the weights"
     seen = stack(images, graph.input_shape, graph.preprocess)
-    return fit(graph, seen, room, target, seed=seed, batches=batches, listener=listener), room
+    done = fit(graph, seen, room, target, seed=seed, batches=batches, listener=listener)
+    tell(done.network.notes, listener)
+    return done, room
 
 
 def fit(

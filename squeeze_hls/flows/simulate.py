@@ -21,7 +21,7 @@ from squeeze_hls.flows.classify import require_own_program
 from squeeze_hls.flows.verify import check_rtl, require_passed
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.plan import Plan
-from squeeze_hls.progress import Listener
+from squeeze_hls.progress import Listener, tell
 from squeeze_hls.report.build_report import Check
 from squeeze_hls.report.simulated import instruction_rows, with_simulation
 from squeeze_hls.sim import rtl
@@ -55,6 +55,7 @@ def simulate(folder: Path, image: Path, waves: Waves | None, listener: Listener)
     """
     tools.require_verilator()
     build = open_build(folder)
+    tell(build.notes, listener)
     network = build.network()
     picture = pictures.prepare(pictures.read(image), network.input_shape, network.preprocess)
     with listener.stage("plan"):

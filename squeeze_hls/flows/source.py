@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from squeeze_hls.network.ir import Graph, IntNetwork
-from squeeze_hls.progress import Listener
+from squeeze_hls.progress import Keeper, Listener, tell
 
 if TYPE_CHECKING:
     from squeeze_hls.board import Board
@@ -38,6 +38,7 @@ class Loaded:
     network: IntNetwork
     sha256: str  # of that file
     quantized: bool  # by us, on the way
+    notes: tuple[str, ...]  # all that was said of it: by the front end, then by the quantizer
 
 
 def load(source: Source, listener: Listener, check: Callable[[Graph], None] | None = None) -> Loaded:
@@ -45,17 +46,18 @@ def load(source: Source, listener: Listener, check: Callable[[Graph], None] | No
 
     ``check`` sees what was read before that, which takes long, and raises what stands against it.
     """
-    calibration = calibration_set(source.calibration, listener)
+    keeper = Keeper(listener)
+    calibration = calibration_set(source.calibration, keeper)
     with listener.stage("load") as stage:
-        graph, sha256 = read(source, listener)
+        graph, sha256 = read(source, keeper)
         height, width, _ = graph.input_shape
         stage.outcome = (
             f"{graph.name}, {height} x {width}, {sum(hasattr(n, 'weight') for n in graph.nodes)} convolutions"
         )
     if check is not None:
         check(graph)
-    network, quantized = to_network(graph, calibration, listener)
-    return Loaded(graph=graph, network=network, sha256=sha256, quantized=quantized)
+    network, quantized = to_network(graph, calibration, keeper)
+    return Loaded(graph=graph, network=network, sha256=sha256, quantized=quantized, notes=tuple(keeper.notes))
 
 
 def plannable(board: Board, engine: EngineConfig | None = None) -> Callable[[Graph], None]:
@@ -72,6 +74,9 @@ def read(source: Source, listener: Listener) -> tuple[Graph, str]:
     from squeeze_hls.frontend import zoo
 
     model = source.model or zoo.DEFAULT
+    found = frontend.resolve(model)
+    if isinstance(found, zoo.Entry):
+        zoo.fetch(found, listener.remark)
     graph = frontend.load_graph(
         model,
         preprocess=source.preprocess,
@@ -84,19 +89,23 @@ def read(source: Source, listener: Listener) -> tuple[Graph, str]:
 
 
 def to_network(graph: Graph, calibration: PictureSet | None, listener: Listener) -> tuple[IntNetwork, bool]:
-    """Integers of a graph, and whether they had to be found by quantizing a float model."""
+    """Integers of a graph, and whether they had to be found by quantizing a float model.
+
+    The listener is told every note of the network: what a command says of a model, all say.
+    """
     from squeeze_hls.network.pictures import stack
     from squeeze_hls.quantize import is_quantized, to_int
 
     images = stack(calibration, graph.input_shape, graph.preprocess) if calibration else None
     if is_quantized(graph):
-        return to_int(graph, images), False
-    if images is None:
-        listener.note(f"{graph.name} is a float model, quantized on built-in pictures; --calibration names better ones")
+        network = to_int(graph, images)
+        tell(network.notes, listener)
+        return network, False
     with listener.stage("quantize") as stage:
         network = to_int(graph, images, progress=lambda detail, done, total: stage.progress(done, total, detail))
         on = "the built-in pictures" if images is None else f"{len(images)} pictures"
         stage.outcome = f"6-bit weights, 8-bit activations, on {on}"
+    tell(network.notes, listener)
     return network, True
 
 

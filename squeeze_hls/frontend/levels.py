@@ -103,4 +103,4 @@ def _with_table(graph: Graph, grid: Grid, table: np.ndarray, zero: int) -> Graph
     )
     mean, unit = float(zero), float(grid.scale)
     how = replace(graph.preprocess, mean=(mean,) * 3, scale=(unit,) * 3, levels=(red, green, blue))
-    return replace(graph, preprocess=how)
+    return replace(graph, preprocess=how, trained_preprocess=graph.preprocess)

@@ -217,6 +217,7 @@ class Graph:
     labels: tuple[str, ...] = ()
     activation_scale: dict[str, float] = field(default_factory=dict)
     activation_top: dict[str, int] = field(default_factory=dict)
+    trained_preprocess: Preprocess | None = None  # what the model itself reads, where ``preprocess`` has levels for us
 
     def top(self, tensor: str) -> int:
         """Largest integer of a convolution's or an addition's output."""

@@ -36,6 +36,9 @@ def _on_builtin_pictures(graph: Graph, progress: Progress | None, seed: int) -> 
 
     chosen = pictures.builtin()
     images = pictures.stack(chosen, graph.input_shape, graph.preprocess)
-    note = f"quantized on the {len(chosen)} built-in pictures; pictures of your own classes give better accuracy."
+    note = (
+        f"{graph.name} is a float model, quantized on the {len(chosen)} built-in pictures; its own classes' "
+        "(--calibration) give better accuracy"
+    )
     network = quantize(graph, images, progress=progress, seed=seed)
     return replace(network, notes=(*network.notes, note))

@@ -138,9 +138,10 @@ class _Calibration:
             scale = self.scale[self.groups[node.output]]
             top = self.graph.activation_top.get(node.output, arith.ACTIVATION_MAX)
             add = integers.integer_add(node, own, scale, top)
-            self.real[node.output] = batch.apply(
-                node, [self.real[t] * (s / scale) for t, s in zip(sources, own, strict=True)]
-            )
+            total = batch.apply(node, [self.real[t] * (s / scale) for t, s in zip(sources, own, strict=True)])
+            if node.output in self.graph.activation_scale:
+                total = batch.in_steps(total, np.float32(1), top)
+            self.real[node.output] = total
             self.quantized[node.output] = batch.apply(add, [self.quantized[t] for t in sources])
             self.nodes.append(add)
         else:

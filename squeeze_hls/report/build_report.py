@@ -39,6 +39,7 @@ def build_report(
     checks: Sequence[Check],
     tools: Mapping[str, str],
     files: Sequence[Mapping[str, str]],
+    notes: Sequence[str] = (),
     simulated: int | None = None,
 ) -> dict[str, Any]:
     """The report as plain values; ``simulated`` are cycles of the simulated RTL for one frame."""
@@ -73,7 +74,7 @@ def build_report(
         "checks": [asdict(check) for check in checks],
         "tools": dict(sorted(tools.items())),
         "hardware_verified": False,
-        "notes": list(plan.network.notes),
+        "notes": list(notes),
         "files": [dict(entry) for entry in files],
     }
 

@@ -111,3 +111,4 @@ class Side:
     weight_bytes: int  # float32, or what the board's store takes
     residency: str | None  # of the plan for the board; None for a float model
     cycles: int | None  # of one picture, predicted; None for a float model
+    notes: tuple[str, ...]  # what one should know of the model

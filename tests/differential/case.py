@@ -52,11 +52,14 @@ class Case:
         return result.astype(np.uint8)
 
     def preprocess(self) -> Preprocess:
-        """What counts: the file's keys, else the metadata's, else torchvision's."""
+        """What counts: the file's keys, else the metadata's, else torchvision's, in the model's order of colours."""
         named = {"caffe": {"channels": "BGR", "mean": (104.0, 117.0, 123.0), "scale": (1.0, 1.0, 1.0)}}
         named["torchvision"] = {k: getattr(TORCHVISION, k) for k in ("channels", "mean", "scale")}
         given = named[self.given] if isinstance(self.given, str) else self.given or {}
-        said = {**named["torchvision"], **(self.carried or {}), **given}
+        said = {**(self.carried or {}), **given}
+        turn = -1 if said.get("channels") == "BGR" else 1
+        usual = {"channels": "RGB", "mean": TORCHVISION.mean[::turn], "scale": TORCHVISION.scale[::turn]}
+        said = {**usual, **said}
         return Preprocess(channels=said["channels"], mean=tuple(said["mean"]), scale=tuple(said["scale"]))
 
     def write(self, folder: Path) -> tuple[Path, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,14 @@ def conv(
     *,
     stride: int = 1,
     pad: int = 0,
-    last: bool = False,
+    joined: bool = False,
 ) -> Map:
-    """A convolution without its activation."""
+    """A convolution without its activation; those that are ``joined`` with others mostly keep the map's size."""
     c = w.c
-    shape = Shape(kernel=[kernel, kernel], strides=[stride, stride], pads=[pad] * 4)
-    _twist(w, site, x, shape)
+    shape = plain = Shape(kernel=[kernel, kernel], strides=[stride, stride], pads=[pad] * 4)
+    shape = _twisted(w, site, plain)
+    if joined and shape.out(x) != plain.out(x) and c.below(f"{site}/size", 2, (9, 1)) == 0:
+        shape = plain
     if min(shape.out(x)) < 1:
         shape = Shape(kernel=[1, 1])
     group = _group(w, site, x, outputs)
@@ -104,8 +106,8 @@ def _weights(w: Writer, site: str, shape: tuple[int, ...], size: float) -> np.nd
     return values * {"tiny": 1e-5, "huge": 1e4}.get(kind, 1.0)
 
 
-def _twist(w: Writer, site: str, x: Map, shape: Shape) -> None:
-    c = w.c
+def _twisted(w: Writer, site: str, plain: Shape) -> Shape:
+    c, shape = w.c, replace(plain)
     if c.rare(f"{site}/kernel", 3):
         shape.kernel = list(c.pick(f"{site}/kernel is", ((2, 2), (1, 3), (3, 1), (5, 5), (4, 4), (3, 3))))
     if c.rare(f"{site}/stride", 2):
@@ -114,10 +116,11 @@ def _twist(w: Writer, site: str, x: Map, shape: Shape) -> None:
         shape.dilations = list(c.pick(f"{site}/dilation is", ((2, 2), (1, 2), (2, 1))))
     if c.rare(f"{site}/pads", 3):
         rng = c.numbers(f"{site}/pads")
-        most = c.pick(f"{site}/pads up to", (1, 2, 3, 7))
+        most = c.pick(f"{site}/pads up to", (max(shape.kernel[0] - 1, 1), 2, 3, 7), (75, 10, 10, 5))
         shape.pads = [int(v) for v in rng.integers(0, most + 1, 4)]
     if c.rare(f"{site}/auto_pad", 3):
         shape.auto_pad = c.pick(f"{site}/auto_pad is", ("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"))
+    return shape
 
 
 def max_pool(w: Writer, site: str, x: Map) -> Map:

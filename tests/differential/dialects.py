@@ -45,7 +45,7 @@ class Dialect:
         if steps is None:
             return self._float_activation(site, y)
         order = self.c.mostly(
-            f"{site}/order", ("relu q", "q", "q relu", "relu q q", "relu q coarser", "relu q relu"), 0.85
+            f"{site}/order", ("relu q", "q", "q relu", "relu q q", "relu q coarser", "relu q relu"), 0.9
         )
         if order == "q relu":
             return forms.relu(self.w, site, self.quantize(site, y, self._both_signs(steps)))

@@ -32,7 +32,7 @@ def generate(seed: int, made: Made | None = None) -> Case:
     opset = c.pick("opset", dialect.opsets, (40, *(60 / (len(dialect.opsets) - 1),) * (len(dialect.opsets) - 1)))
     kind = np.float32
     if dialect is Dialect:
-        kind = c.pick("float type", (np.float32, np.float16, np.float64), (94, 4, 2))
+        kind = c.pick("float type", (np.float32, np.float16), (96, 4))
     w = Writer(c, opset, kind)
     d = dialect(w)
     chosen = settings(c, dialect is not Dialect)
@@ -109,7 +109,7 @@ def _fire(w: Writer, d: Dialect, site: str, x: Map) -> Map:
     parts = []
     for i, width in enumerate(widths):
         kernel = 1 if i % 2 == 0 else 3
-        y = conv(w, d, f"{site}/branch{i}", thin, width, kernel, pad=kernel // 2)
+        y = conv(w, d, f"{site}/branch{i}", thin, width, kernel, pad=kernel // 2, joined=True)
         steps = None if whole else _part(w, f"{site}/branch{i}", common)
         parts.append(d.activation(f"{site}/branch{i}", y, steps))
     y = _joined(w, site, thin, parts)

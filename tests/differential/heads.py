@@ -39,7 +39,7 @@ HEADS = (
 
 
 def head(w: Writer, d: Dialect, x: Map) -> End:
-    kind = w.c.mostly("head", HEADS, 0.86)
+    kind = w.c.mostly("head", HEADS, 0.9)
     classes = w.c.pick("classes", (5, 2, 7, 1, 12), (50, 15, 15, 2, 18))
     if kind == "average":
         return average(w, x)
@@ -52,12 +52,10 @@ def head(w: Writer, d: Dialect, x: Map) -> End:
         return End(name=y, dims=[classes, 1, 1])
     x = between(w, "before classifier", x)
     pad = int(w.c.rare("conv10/pad", 4))
-    y = conv(w, d, "conv10", x, classes, 1, pad=pad, last=True)
+    y = conv(w, d, "conv10", x, classes, 1, pad=pad)
     y = d.activation("conv10", y, d.steps("conv10", 1.0, last=True))
     if kind == "sum of two":
-        other = d.activation(
-            "other", conv(w, d, "other", x, y.channels, 1, last=True), d.steps("other", 1.0, last=True)
-        )
+        other = d.activation("other", conv(w, d, "other", x, y.channels, 1), d.steps("other", 1.0, last=True))
         if other.shape == y.shape:
             y = y.to(w.op("Add", y.name, other.name))
     if kind == "pool between":
@@ -95,7 +93,7 @@ def _linear(w: Writer, d: Dialect, x: Map, kind: str, classes: int) -> End:
 
 
 AVERAGES = {
-    "GlobalAveragePool": 60, "AveragePool": 8, "mean": 10, "mean negative": 3, "two means": 3, "no keepdims": 5,
+    "GlobalAveragePool": 60, "AveragePool": 8, "mean": 10, "mean negative": 3, "two means": 1.5, "no keepdims": 5,
     "part": 1.5, "padded": 1, "padded include": 1, "mean all": 0.7, "mean with channels": 0.7, "no axes": 0.7,
     "sum": 0.7, "max": 0.7, "twice": 1, "larger": 0.7, "rows": 0.7, "reshaped": 1.5, "same": 0.7,
 }  # fmt: skip
@@ -218,7 +216,7 @@ def _reshaped(w: Writer, site: str, end: End) -> None:
     elif kind == "dropout":
         end.name = forms.dropout(w, site, end.name)
     elif kind == "cast":
-        end.name = w.op("Cast", w.op("Cast", end.name, to=w.c.pick(f"{site}/type", (11, 7))), to=1)
+        end.name = w.op("Cast", w.op("Cast", end.name, to=w.c.pick(f"{site}/type", (11, 7))), to=w.own_type)
     else:
         end.name = w.op("Identity", end.name)
 
@@ -236,7 +234,7 @@ def _ending(w: Writer, end: End) -> None:
     kinds = ("none", "softmax", "log_softmax", "sigmoid", "argmax", "relu", "softmax softmax", "topk")
     kind = c.pick("ending", kinds, (62, 24, 5, 2, 2, 1.5, 0.7, 0.5))
     if kind in ("softmax", "log_softmax", "softmax softmax"):
-        axis = c.pick("ending/axis", (None, 1, -1, 0, 2), (20, 50, 25, 2, 3))
+        axis = c.pick("ending/axis", (None, 1, -1, 0, 2), (15, 60, 20, 2, 3))
         for name in kind.split():
             end.name = forms.softmax(w, end.name, axis, log=name == "log_softmax")
             end.ending.append(name)

@@ -103,7 +103,7 @@ class Qdq(Quantizing):
             choices += [(TensorProto.UINT4, 0, 15, 0), (TensorProto.INT4, -8, 7, -8), (np.uint16, 0, 65535, 0)]
         kind, low, high, zero = c.mostly(f"{site}/type", choices, 0.6)
         if self.clip_bits:
-            used = c.pick(f"{site}/bits", (bits, 4, 6, 2, 3, 7))
+            used = bits if wide else c.pick(f"{site}/bits", (8, 4, 6, 2, 3, 7))
             high = min(high, low + 2**used - 1) if zero == low else min(high, zero + 2 ** (used - 1) - 1)
             low = low if zero == low else max(low, zero - 2 ** (used - 1))
         return Steps(

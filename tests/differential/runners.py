@@ -31,9 +31,12 @@ def tensors(case: Case, x: np.ndarray, wanted: Iterable[str]) -> dict[str, np.nd
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that differ from the declared ones
-            return (_qonnx if custom else _onnxruntime)(case.model, x.astype(kind), names)
+            found = (_qonnx if custom else _onnxruntime)(case.model, x.astype(kind), names)
     except Exception as error:  # both raise whatever they like
         raise CannotRun(" ".join(str(error).split())[:300] or type(error).__name__) from error
+    if not all(np.isfinite(v).all() for v in found.values()):
+        raise CannotRun("what it computes is not finite")
+    return found
 
 
 def _onnxruntime(model: onnx.ModelProto, x: np.ndarray, names: set[str]) -> dict[str, np.ndarray]:

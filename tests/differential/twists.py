@@ -43,8 +43,7 @@ def _cast_back(w: Writer, site: str, x: Map) -> Map:
     )
     kind = w.c.pick(f"{site}/type", kinds, (4, 2, 3, 1, 0.5, 0.2))
     w.half |= kind == TensorProto.FLOAT16
-    own = {2: TensorProto.FLOAT16, 4: TensorProto.FLOAT, 8: TensorProto.DOUBLE}[np.dtype(w.kind).itemsize]
-    return x.to(w.op("Cast", w.op("Cast", x.name, to=kind), to=own))
+    return x.to(w.op("Cast", w.op("Cast", x.name, to=kind), to=w.own_type))
 
 
 def _reshape(w: Writer, site: str, x: Map) -> Map:

@@ -74,6 +74,7 @@ class Writer:
     def __init__(self, c: Choices, opset: int, kind: Any = np.float32) -> None:
         self.c, self.opset, self.kind = c, opset, kind
         self.batch: int | str = "N"
+        self.own_type = int(helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
         self.half = kind == np.float16
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
@@ -123,8 +124,7 @@ class Writer:
         return names
 
     def model(self, source: str, shape: Sequence[int | str], outputs: Sequence[str]) -> onnx.ModelProto:
-        kind = helper.np_dtype_to_tensor_dtype(np.dtype(self.kind))
-        inputs = [helper.make_tensor_value_info(source, kind, list(shape))]
+        inputs = [helper.make_tensor_value_info(source, self.own_type, list(shape))]
         for name in self.extra_inputs:
             tensor = self.constants[name]
             inputs.append(helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims)))
@@ -132,16 +132,16 @@ class Writer:
             self.nodes,
             "graph",
             inputs,
-            [helper.make_tensor_value_info(name, self._result_kind(name, kind), None) for name in outputs],
+            [helper.make_tensor_value_info(name, self._result_kind(name), None) for name in outputs],
             list(self.constants.values()),
         )
         opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         return helper.make_model(graph, opset_imports=opsets, ir_version=LATE_IR if self.opset < 21 else 10)
 
-    def _result_kind(self, name: str, kind: int) -> int:
+    def _result_kind(self, name: str) -> int:
         by_output = {o: n for n in self.nodes for o in n.output}
         node = by_output.get(name)
-        return TensorProto.INT64 if node is not None and node.op_type == "ArgMax" else kind
+        return TensorProto.INT64 if node is not None and node.op_type == "ArgMax" else self.own_type
 
 
 def conv_size(size: int, kernel: int, stride: int, before: int, after: int, dilation: int = 1) -> int:
