@@ -32,28 +32,27 @@ class Expected:
 
     bits: int  # of the activations of every convolution but the last
     graph: float = 0.99  # share, as the front end reads the model: float32 may add in another order
-    integers: float = 0.95  # share, as the engine computes it
+    integers: float = 1.0  # share, as the engine computes it
     median: float = 0.0  # of the pictures' largest differences of a logit, in shares of the largest logit
-    top1: float = 1.0  # points that the integers' accuracy may differ
 
 
 # Where the integers are not the model's own, one activation in hundreds to thousands is rounded to the other side: a
-# large step where there are few.  The reasons: biases that the model does not quantize are rounded to whole accumulator
-# steps (in the first convolution where the picture has no quantizer, everywhere in w6a4_bn and w6a4_dynamo);
-# multipliers have 17 bits; halves are rounded up, in Brevitas to even (w6a4_fixed, whose scales are powers of two, so
-# that accumulators often are exact halves); colours with different factors are rounded to common steps (w6a4_colours).
-# The README has the measured figures; these leave a little room.
+# large step where there are few.  The reasons: biases that the model does not quantize are no whole accumulator steps
+# (in the first convolution where the picture has no quantizer, everywhere in w6a4_bn and w6a4_dynamo); halves are rounded
+# up, in Brevitas to even (w6a4_fixed, whose scales are powers of two, so that accumulators often are exact halves);
+# colours with different factors are rounded to common steps (w6a4_colours).  The README has the measured figures; these
+# leave a little room.
 ACCEPTED = {
-    "w6a8": Expected(8, integers=0.38, median=0.003),  # of 256 steps, one more or less is common and small
-    "w6a4": Expected(4),
-    "w6a3": Expected(3),
+    "w6a8": Expected(8, integers=0.55),  # of 256 steps, one more or less is common and small
+    "w6a4": Expected(4, integers=0.97),
+    "w6a3": Expected(3, integers=0.98),
     "w6a2": Expected(2),
     "w6a4_in8": Expected(4),
     "w6a4_in4": Expected(4),
-    "w6a3_shared": Expected(3, integers=0.75),
-    "w6a4_bn": Expected(4, integers=0, median=0.032),
-    "w6a4_fixed": Expected(4, integers=0, median=0.044),
-    "w6a4_dynamo": Expected(4, integers=0, median=0.032, top1=1.5),
+    "w6a3_shared": Expected(3),
+    "w6a4_bn": Expected(4, integers=0, median=0.03),
+    "w6a4_fixed": Expected(4, integers=0, median=0.042),
+    "w6a4_dynamo": Expected(4, integers=0, median=0.03),
     "w6a4_colours": Expected(4, graph=0.05, integers=0.05, median=0.04),
 }
 REFUSED = {"w6a4_own": "must share one"}
@@ -116,7 +115,7 @@ def test_the_integers_are_as_good_as_brevitas(name: str, chosen: pictures.Pictur
     images = pictures.stack(chosen, network.input_shape, network.preprocess)
     logits = np.stack([golden.run(network, image)[output] for image in images])
     expected = ACCEPTED[name]
-    assert evaluate(logits, chosen.labels).top1 == pytest.approx(FACTS[name]["top1"], abs=expected.top1)
+    assert evaluate(logits, chosen.labels).top1 == pytest.approx(FACTS[name]["top1"], abs=1.0)
     away = differences(name, logits * network.scale[output])
     assert (away == 0).mean() >= expected.integers
     assert np.median(away) <= expected.median * brevitas_sums(name).max()
