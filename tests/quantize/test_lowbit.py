@@ -38,10 +38,10 @@ class Expected:
 
 # Where the integers are not the model's own, one activation in hundreds to thousands is rounded to the other side: a
 # large step where there are few.  The reasons: biases that the model does not quantize are no whole accumulator steps
-# (in the first convolution where the picture has no quantizer, everywhere in w6a4_bn and w6a4_dynamo); halves are rounded
-# up, in Brevitas to even (w6a4_fixed, whose scales are powers of two, so that accumulators often are exact halves);
-# colours with different factors are rounded to common steps (w6a4_colours).  The README has the measured figures; these
-# leave a little room.
+# (in the first convolution where the picture has no quantizer, everywhere in w6a4_bn and w6a4_dynamo); halves are
+# rounded up, in Brevitas to even (w6a4_fixed, whose scales are powers of two, so that accumulators often are exact
+# halves); colours with different factors are rounded to common steps (w6a4_colours).  The README has the measured
+# figures; these leave a little room.
 ACCEPTED = {
     "w6a8": Expected(8, integers=0.55),  # of 256 steps, one more or less is common and small
     "w6a4": Expected(4, integers=0.97),
