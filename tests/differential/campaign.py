@@ -90,7 +90,11 @@ def _judged(seeds: list[int]) -> list[tuple[int, str, Verdict]]:
     with tempfile.TemporaryDirectory() as folder:
         results = []
         for seed in seeds:
-            case = generate(seed)
+            try:
+                case = generate(seed)
+            except Exception as error:
+                error.add_note(f"the grammar fails for seed {seed}")
+                raise
             results.append((seed, case.dialect, judge(case, Path(folder))))
         return results
 
