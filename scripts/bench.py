@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from squeeze_hls import cli, frontend, golden, pictures
-from squeeze_hls.bundle import write_file
+from squeeze_hls import cli, frontend
+from squeeze_hls.artifacts.bundle import write_file
 from squeeze_hls.cli.terminal import cells, table
-from squeeze_hls.doctor import compiler_version, package_version
-from squeeze_hls.inference import onnx_session
-from squeeze_hls.ir import IntNetwork
+from squeeze_hls.flows.doctor import compiler_version, package_version
+from squeeze_hls.flows.onnx_runtime import onnx_session
+from squeeze_hls.network import golden, pictures
+from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.quantize import to_int
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,9 +91,9 @@ def onnxruntime_row(name: str, model: Path) -> Row:
 
 def executor_and_csim(network: IntNetwork) -> list[Row]:
     from squeeze_hls.board import load_board
+    from squeeze_hls.flows.verify import run_executor
     from squeeze_hls.plan import make_plan
     from squeeze_hls.sim.csim import CSim, SimulatedEngine
-    from squeeze_hls.verify import run_executor
 
     image = picture(network.input_shape)
     plan = make_plan(network, load_board("pynq-z2"))

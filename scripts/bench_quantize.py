@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from squeeze_hls import golden, pictures, quantize
-from squeeze_hls.evaluate import Comparison, compare
+from squeeze_hls import quantize
 from squeeze_hls.frontend import load_graph
-from squeeze_hls.ir import Graph
-from squeeze_hls.quantize import batch
+from squeeze_hls.network import golden, pictures
+from squeeze_hls.network.ir import Graph
+from squeeze_hls.quantize import operators as batch
+from squeeze_hls.report.statistics import Comparison, compare
 
 
 def float_predictions(graph: Graph, images: np.ndarray) -> np.ndarray:

@@ -12,10 +12,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from squeeze_hls import fitting, pictures, quantize
+from squeeze_hls import quantize
 from squeeze_hls.board import load_board
 from squeeze_hls.cli.terminal import Terminal
+from squeeze_hls.flows import compress as fitting
 from squeeze_hls.frontend import load_graph, read_labels
+from squeeze_hls.network import pictures
 from squeeze_hls.paths import MODELS
 
 NAME = "squeezenet1.1-w6"

@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from squeeze_hls import notebook
-from squeeze_hls.builds import open_build
+from squeeze_hls.artifacts.build_folder import open_build
 from squeeze_hls.emit import notebooks
+from squeeze_hls.flows import notebook
 from squeeze_hls.progress import SILENT
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "notebooks"

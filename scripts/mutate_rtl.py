@@ -32,7 +32,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from squeeze_hls.bundle import write_file
+from squeeze_hls.artifacts.bundle import write_file
 from squeeze_hls.cli.terminal import cells, table
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,4 +22,5 @@ RTL_SOURCES = data_dir("hw") / "rtl"
 SIM_SOURCES = data_dir("hw") / "sim"
 BOARDS = data_dir("boards")
 MODELS = _PACKAGE / "models"
+CALIBRATION = _PACKAGE / "calibration"
 DRIVER = _PACKAGE / "driver"

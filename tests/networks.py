@@ -6,9 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls import arith, golden
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Concat, GlobalAverage, IntConv, IntNetwork, MaxPool, Pads, type_max, verify_int_network
+from squeeze_hls.network import arith, golden
+from squeeze_hls.network.ir import (
+    Concat,
+    GlobalAverage,
+    IntConv,
+    IntNetwork,
+    MaxPool,
+    Pads,
+    type_max,
+    verify_int_network,
+)
 
 LEAST_SENSITIVITY = 0.25
 

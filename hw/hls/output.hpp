@@ -9,7 +9,7 @@
 
 namespace squeeze {
 
-// clamp((acc + bias) * M + 2^(S-1) >> S, 0, top), as squeeze_hls/arith.py defines it.
+// clamp((acc + bias) * M + 2^(S-1) >> S, 0, top), as squeeze_hls/network/arith.py defines it.
 inline Value requantize(Accumulator acc, ap_uint<44> param, ap_uint<6> layer_shift, ap_uint<16> top) {
     HLS_INLINE
     Record<fields::param::WORDS> record;

@@ -1,4 +1,4 @@
-// Records of the program: 64-bit words whose fields stand in config.hpp, generated from plan/fields.py.
+// Records of the program: 64-bit words whose fields stand in config.hpp, generated from engine/fields.py.
 #pragma once
 
 #include "types.hpp"

@@ -6,7 +6,7 @@
 //               depend on beat_valid; it is low for CHECK_CYCLES = 3 cycles behind the header.
 //   refused     level, from those cycles on: the header cannot be loaded; refused_code says why.
 //   exceeds     level: a record asks for what is not there (residual operand, a buffer beyond the activation memory, an entropy table,
-//               a largest output of 0 or beyond its type).
+//               a largest output of 0 or beyond its type); 2 cycles after the record's last beat.
 //   header      registers, not reset.  image_words: beats of an image of that header, valid with image_words_known (17 cycles after
 //               the header's last word, or after reset).
 //   pw_*        registered writes to program_memory (sections 0 layers, 1 buffers, 2 instructions), param_memory (3) and
@@ -101,16 +101,6 @@ module program_loader #(
   logic [2:0] section;
   logic [15:0] index, records;
   logic record_end, section_end;
-  logic half_a, half_b, average;  // of the layer whose last word comes
-  logic no_table, no_top;
-  squeeze_pkg::layer_t layer;
-  squeeze_pkg::buffer_t buffer;
-
-  // Only the first and the last word of a layer record are looked at.
-  assign layer = squeeze_pkg::layer_t'({beat_data, 256'd0, beat_data});
-  assign buffer = squeeze_pkg::buffer_t'(beat_data);
-  assign no_table = layer.entropy && (8'(layer.table_a) >= header.tables || 8'(layer.table_b) >= header.tables);
-  assign no_top = (half_a && (layer.top_a == 16'd0 || (!average && layer.top_a[15:8] != 8'd0))) || (half_b && layer.top_b == 8'd0);
 
   always_comb begin
     case (section)
@@ -139,19 +129,32 @@ module program_loader #(
       if (!in_header && section_end && section != 3'd4) section <= section + 3'd1;
     end
 
-    if (beat && word == 3'd0) {half_a, half_b, average} <= {layer.half_a, layer.half_b, layer.average};
-
     pw_valid <= !rst && beat && !in_header;
     pw_section <= section;
     pw_index <= index;
     pw_word <= word;
     pw_data <= beat_data;
+  end
 
+  // --- records that ask for what is not there, a cycle later ---
+  squeeze_pkg::layer_t layer;
+  squeeze_pkg::buffer_t buffer;
+  logic half_a, half_b, average;  // of the layer whose last word comes
+  logic no_table, no_top;
+
+  // Only the first and the last word of a layer record are looked at.
+  assign layer = squeeze_pkg::layer_t'({pw_data, 256'd0, pw_data});
+  assign buffer = squeeze_pkg::buffer_t'(pw_data);
+  assign no_table = layer.entropy && (8'(layer.table_a) >= header.tables || 8'(layer.table_b) >= header.tables);
+  assign no_top = (half_a && (layer.top_a == 16'd0 || (!average && layer.top_a[15:8] != 8'd0))) || (half_b && layer.top_b == 8'd0);
+
+  always_ff @(posedge clk) begin
+    if (pw_valid && pw_word == 3'd0) {half_a, half_b, average} <= {layer.half_a, layer.half_b, layer.average};
     if (begin_load) exceeds <= 1'b0;
-    else if (beat && !in_header) begin
-      if (section == 3'd0 && word == 3'd0 && layer.residual) exceeds <= 1'b1;
-      if (section == 3'd0 && word == 3'(squeeze_pkg::LAYER_WORDS - 1) && (no_table || no_top)) exceeds <= 1'b1;
-      if (section == 3'd1 && 32'(buffer.base) + 32'(buffer.depth) > ACT_DEPTH) exceeds <= 1'b1;
+    else if (pw_valid) begin
+      if (pw_section == 3'd0 && pw_word == 3'd0 && layer.residual) exceeds <= 1'b1;
+      if (pw_section == 3'd0 && pw_word == 3'(squeeze_pkg::LAYER_WORDS - 1) && (no_table || no_top)) exceeds <= 1'b1;
+      if (pw_section == 3'd1 && 32'(buffer.base) + 32'(buffer.depth) > ACT_DEPTH) exceeds <= 1'b1;
     end
   end
 

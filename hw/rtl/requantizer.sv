@@ -1,4 +1,4 @@
-// Requantizers: CIN sums a cycle become activations (squeeze_hls/arith.py, requantize):
+// Requantizers: CIN sums a cycle become activations (squeeze_hls/network/arith.py, requantize):
 //
 //     y = clamp(((acc + bias) * M + 2^(S-1)) >> S, 0, top),    M = 2^16 + multiplier,  S = shift - offset
 //

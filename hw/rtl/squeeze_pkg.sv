@@ -1,4 +1,4 @@
-// Rendered from squeeze_hls/plan/fields.py by squeeze_hls/emit/rtl.py; do not edit.
+// Rendered from squeeze_hls/engine/fields.py by squeeze_hls/emit/rtl.py; do not edit.
 //
 // Records as packed structs: bit n of 64-bit word w of a record is bit 64 w + n of its struct, whose width is
 // 64 * *_WORDS; *_BITS counts the bits up to the last field.  Fields whose names are SystemVerilog keywords

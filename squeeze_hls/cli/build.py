@@ -80,9 +80,9 @@ def build(
 
     Without MODEL the embedded SqueezeNet v1.1 is built.
     """
-    from squeeze_hls import pipeline
+    from squeeze_hls.flows import build as pipeline
+    from squeeze_hls.flows.source import Source
     from squeeze_hls.report.summary import summary
-    from squeeze_hls.source import Source
 
     if board is None and engine is None:
         raise click.UsageError("--board is missing; `squeeze-hls boards` lists them.")

@@ -46,12 +46,14 @@ def compare(
 
     Float models are computed in floating point, quantized ones in their integers.
     """
-    from squeeze_hls import evaluate, pictures, side_by_side
+    from squeeze_hls.artifacts.bundle import check_output_file, write_file
     from squeeze_hls.board import load_board
-    from squeeze_hls.bundle import check_output_file, write_file
     from squeeze_hls.errors import InputError
+    from squeeze_hls.flows import compare as side_by_side
+    from squeeze_hls.flows.source import Source
+    from squeeze_hls.network import pictures
     from squeeze_hls.report import compare_chart
-    from squeeze_hls.source import Source
+    from squeeze_hls.report import statistics as evaluate
 
     kind = chart.suffix[1:].lower() if chart else ""
     if chart:
@@ -66,6 +68,10 @@ def compare(
         for m in (first, second)
     ]
     a, b = sides
+    notes = list(dict.fromkeys((*a.notes, *b.notes)))
+    for note in notes:
+        whose = "" if note in a.notes and note in b.notes else "A: " if note in a.notes else "B: "
+        terminal.note(whose + note)
     same, interval = evaluate.agreement(b.result.predictions, a.result.predictions)
     found = None
     if chosen.labels is not None:
@@ -82,7 +88,7 @@ def compare(
         terminal.print(
             f"right in one only    {found.lost} in A, {found.won} in B; McNemar's exact test: p = {found.p_value:.3g}"
         )
-    terminal.result(_json(a, b, len(chosen), (same, interval), found))
+    terminal.result({**_json(a, b, len(chosen), (same, interval), found), "notes": notes})
 
 
 def _show(terminal: Terminal, a: Any, b: Any) -> None:
@@ -114,7 +120,7 @@ def _bars(one: float, other: float) -> Any:
 def _json(a: Any, b: Any, images: int, same: tuple[float, tuple[float, float]], found: Any) -> dict[str, Any]:
     def side(s: Any) -> dict[str, Any]:
         own = {key: getattr(s, key) for key in ("name", "numbers", "weights", "weight_bytes", "residency", "cycles")}
-        return own | {"top1": s.result.top1, "top5": s.result.top5}
+        return own | {"top1": s.result.top1, "top5": s.result.top5, "notes": list(s.notes)}
 
     change = None
     if found:

@@ -66,12 +66,12 @@ def compress(
     labels: Path | None,
 ) -> None:
     """Compress MODEL, without labels, until its weights fit on a board."""
-    from squeeze_hls import fitting
-    from squeeze_hls.bundle import check_output_file, write_file
+    from squeeze_hls.artifacts.bundle import check_output_file, write_file
+    from squeeze_hls.flows import compress as fitting
+    from squeeze_hls.flows.source import Source
     from squeeze_hls.quantize import export
     from squeeze_hls.quantize.finetune import torch_module
     from squeeze_hls.report import compressed
-    from squeeze_hls.source import Source
 
     if (board is None) == (limit is None):
         raise click.UsageError("Give either --fit BOARD or --bytes N.")
@@ -96,6 +96,7 @@ def compress(
             "weights": {"parameters": sum(r.before for r in rows), "bytes": stored, "room_bytes": room // 8},
             "stages": [asdict(stage) for stage in done.stages],
             "layers": [asdict(row) for row in rows],
+            "notes": terminal.notes,
             "sizes": [asdict(size) | {"reduction": size.reduction} for size in sizes],
         }
     )

@@ -38,9 +38,9 @@ def quantize(
     calibration: Path | None,
 ) -> None:
     """Quantize the float model FLOAT to 6-bit weights and 8-bit activations."""
-    from squeeze_hls.bundle import check_output_file, write_file
+    from squeeze_hls.artifacts.bundle import check_output_file, write_file
+    from squeeze_hls.flows.source import Source, load
     from squeeze_hls.quantize import export
-    from squeeze_hls.source import Source, load
 
     terminal.every_stage = True
     check_output_file(output)
@@ -49,7 +49,7 @@ def quantize(
     content = export.to_onnx(loaded.network, dialect)
     write_file(content, output)
     terminal.print(f"{output}: {len(content):,} bytes, {dialect}")
-    terminal.result({"file": str(output), "format": dialect, "bytes": len(content)})
+    terminal.result({"file": str(output), "format": dialect, "bytes": len(content), "notes": terminal.notes})
 
 
 @click.command()
@@ -64,14 +64,17 @@ def unpack(terminal: Terminal, build_dir: Path, output: Path) -> None:
 
     import numpy as np
 
-    from squeeze_hls.builds import open_build
-    from squeeze_hls.bundle import check_output_file, write_file
+    from squeeze_hls.artifacts.build_folder import open_build
+    from squeeze_hls.artifacts.bundle import check_output_file, write_file
+    from squeeze_hls.progress import tell
 
     check_output_file(output)
-    weights = open_build(build_dir).weights()
+    build = open_build(build_dir)
+    tell(build.notes, terminal)
+    weights = build.weights()
     buffer = io.BytesIO()
     np.savez(buffer, **weights)  # type: ignore[arg-type]
     write_file(buffer.getvalue(), output)
     count = sum(w.size for w in weights.values())
     terminal.print(f"{output}: {count:,} weights of {len(weights)} layers")
-    terminal.result({"file": str(output), "layers": len(weights), "weights": count})
+    terminal.result({"file": str(output), "layers": len(weights), "weights": count, "notes": terminal.notes})

@@ -47,9 +47,10 @@ def run(
     calibration: Path | None,
 ) -> None:
     """Classify pictures: image files, or uint8 (H, W, 3) .npy arrays."""
-    from squeeze_hls import inference, pictures
-    from squeeze_hls.bundle import check_output_file, write_array
-    from squeeze_hls.source import Source
+    from squeeze_hls.artifacts.bundle import check_output_file, write_array
+    from squeeze_hls.flows import classify as inference
+    from squeeze_hls.flows.source import Source
+    from squeeze_hls.network import pictures
 
     if logits:
         check_output_file(logits)
@@ -65,7 +66,7 @@ def run(
             name = result["file"] if place == 0 else ""
             view.add_row(*cells(name, f"{100 * guess['probability']:.2f} %", f"{guess['name']} ({guess['index']})"))
     terminal.print(view)
-    terminal.result({"on": on, "results": results.pictures})
+    terminal.result({"on": on, "results": results.pictures, "notes": terminal.notes})
 
 
 @click.command()
@@ -91,9 +92,10 @@ def evaluate(
     calibration: Path | None,
 ) -> None:
     """Measure top-1 and top-5 accuracy over many pictures."""
-    from squeeze_hls import inference, pictures
-    from squeeze_hls.bundle import check_output_file, write_array
-    from squeeze_hls.source import Source
+    from squeeze_hls.artifacts.bundle import check_output_file, write_array
+    from squeeze_hls.flows import classify as inference
+    from squeeze_hls.flows.source import Source
+    from squeeze_hls.network import pictures
 
     if predictions:
         check_output_file(predictions)
@@ -107,4 +109,4 @@ def evaluate(
         terminal.print(f"{score.images} pictures without classes on {on}: no accuracy")
     else:
         terminal.print(f"top-1 {score.top1:.2f} %, top-5 {score.top5:.2f} %  ({score.images} pictures on {on})")
-    terminal.result({"on": on, "top1": score.top1, "top5": score.top5, "images": score.images})
+    terminal.result({"on": on, "top1": score.top1, "top5": score.top5, "images": score.images, "notes": terminal.notes})

@@ -53,7 +53,7 @@ def models(terminal: Terminal) -> None:
 @pass_terminal
 def doctor(terminal: Terminal) -> None:
     """Show which tools are present, and what each absence costs."""
-    from squeeze_hls.doctor import examine
+    from squeeze_hls.flows.doctor import examine
 
     view = table("", "tool", "version", "what it is for")
     found = examine()

@@ -29,8 +29,8 @@ def notebook(terminal: Terminal, build_dir: Path, folder: Path | None, port: int
 
     They are what a board runs, unchanged.  JupyterLab listens on this machine only, with a token; Ctrl-C ends it.
     """
-    from squeeze_hls import notebook as notebooks
-    from squeeze_hls.builds import open_build
+    from squeeze_hls.artifacts.build_folder import open_build
+    from squeeze_hls.flows import notebook as notebooks
 
     terminal.every_stage = True
     build = open_build(build_dir)

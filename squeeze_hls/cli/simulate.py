@@ -50,9 +50,9 @@ def simulate(
 
     Shows where the cycles of each instruction went, and writes the simulated figures into report.json.
     """
-    from squeeze_hls import pictures
+    from squeeze_hls.flows.simulate import Waves, simulate
+    from squeeze_hls.network import pictures
     from squeeze_hls.report.simulated import instruction_table, totals
-    from squeeze_hls.simulate import Waves, simulate
 
     terminal.every_stage = True
     wanted = None
@@ -70,5 +70,6 @@ def simulate(
             "counters": done.counters,
             "instructions": done.instructions,
             "waves": None if done.waves is None else str(done.waves),
+            "notes": terminal.notes,
         }
     )

@@ -43,6 +43,7 @@ class Terminal:
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
         self.out = Console(markup=False, highlight=False, emoji=False, width=width)
         self.err = Console(markup=False, highlight=False, emoji=False, stderr=True)
+        self.notes: list[str] = []  # all notes, each once, also where nobody sees them
         self._held: list[str] = []
         self._printed_json = False
 
@@ -63,7 +64,14 @@ class Terminal:
     # --- what happens meanwhile ---
 
     def note(self, text: str) -> None:
-        """Something the user should know.
+        """Something the user should know of the result; said once."""
+        text = printable(text)
+        if text not in self.notes:
+            self.notes.append(text)
+            self.remark(text)
+
+    def remark(self, text: str) -> None:
+        """Something of this moment.
 
         Held back until the command has succeeded, so that a failure is one line, unless somebody watches.
         """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from squeeze_hls import __version__
-from squeeze_hls.emit.registers import ERRORS, REGISTERS
-from squeeze_hls.plan import fields
+from squeeze_hls.engine import fields
+from squeeze_hls.engine.registers import ERRORS, REGISTERS
 
 RECORDS = (fields.PACKET, fields.HEADER, fields.LAYER, fields.BUFFER, fields.INSTRUCTION)
 _HEAD = '''"""Registers, error codes and bit layouts of the engine; written by squeeze_hls/emit/driver.py."""

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from squeeze_hls import golden
-from squeeze_hls.bundle import Bundle
-from squeeze_hls.emit.registers import STATUS
+from squeeze_hls.artifacts.bundle import Bundle
+from squeeze_hls.emit.block_design.vivado import block_design
 from squeeze_hls.emit.render import config_header, render
-from squeeze_hls.emit.vivado import block_design
+from squeeze_hls.engine.packets import image_packet, program_packet, stream_packet, weights_packet
+from squeeze_hls.engine.program import program_crc, sections
+from squeeze_hls.engine.registers import STATUS
+from squeeze_hls.engine.store import WORD_BYTES
+from squeeze_hls.network import golden
 from squeeze_hls.paths import HLS_SOURCES
-from squeeze_hls.plan.packets import image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.program import program_crc, sections
-from squeeze_hls.plan.store import WORD_BYTES
 
 _A_LINE = 6
 

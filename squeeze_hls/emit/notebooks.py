@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from squeeze_hls.bundle import Bundle
+from squeeze_hls.artifacts.bundle import Bundle
 from squeeze_hls.paths import TEMPLATES
 
 SOURCES = TEMPLATES / "notebooks"

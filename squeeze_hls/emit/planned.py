@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from squeeze_hls.arith import WEIGHT_BITS
+from squeeze_hls.engine.store import WORD_BYTES
+from squeeze_hls.network.arith import WEIGHT_BITS
 from squeeze_hls.plan import Plan
-from squeeze_hls.plan.layers import Layer
+from squeeze_hls.plan.lowering import Layer
 from squeeze_hls.plan.memory import map_words
 from squeeze_hls.plan.schedule import source_rows
-from squeeze_hls.plan.store import WORD_BYTES
 
 VERSION = 1
 Span = tuple[int, int, int, int]  # first and last instruction, both included; addresses [low, high)

@@ -6,9 +6,9 @@ from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from squeeze_hls.engine import entropy, fields
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.paths import TEMPLATES
-from squeeze_hls.plan import entropy, fields
-from squeeze_hls.plan.engine import EngineConfig
 
 
 @cache

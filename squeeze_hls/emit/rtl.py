@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from squeeze_hls.bundle import Bundle
+from squeeze_hls.artifacts.bundle import Bundle
+from squeeze_hls.emit.block_design.vivado import block_design
 from squeeze_hls.emit.render import render
-from squeeze_hls.emit.vivado import block_design
+from squeeze_hls.engine import fields
+from squeeze_hls.engine.config import STORE_WORD_BITS, EngineConfig, power_of_two_pieces
+from squeeze_hls.engine.entropy import STATES
+from squeeze_hls.engine.program import program_crc, sections
+from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.paths import RTL_SOURCES
-from squeeze_hls.plan import fields
-from squeeze_hls.plan.engine import STORE_WORD_BITS, EngineConfig, power_of_two_pieces
-from squeeze_hls.plan.entropy import STATES
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.program import program_crc, sections
-from squeeze_hls.plan.store import WORD_BYTES
 
 PACKAGE = "squeeze_pkg.sv"
 KEYWORDS = frozenset({"type", "wait"})  # field names that SystemVerilog reserves

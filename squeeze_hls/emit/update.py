@@ -12,8 +12,8 @@ from itertools import chain
 
 import numpy as np
 
-from squeeze_hls.deploy import DeployModel, pack_model
-from squeeze_hls.ir import IntConv, IntNetwork
+from squeeze_hls.artifacts.model_file import DeployModel, pack_model
+from squeeze_hls.network.ir import IntConv, IntNetwork
 from squeeze_hls.plan import Plan
 
 NAME = "fewer-classes"

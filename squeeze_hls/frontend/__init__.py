@@ -31,7 +31,7 @@ from squeeze_hls.frontend.preprocess import (
 )
 from squeeze_hls.frontend.settled import merged, narrow_view, settle
 from squeeze_hls.frontend.text import safe_name
-from squeeze_hls.ir import Graph
+from squeeze_hls.network.ir import Graph
 from squeeze_hls.paths import MODELS
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.squeezenet import layer_shapes, squeezenet
-from squeeze_hls.ir import Graph
+from squeeze_hls.network.ir import Graph
 
 NAME = "squeezenet1.0-deep-compression"
 MAX_NET_BYTES = 8 << 20  # the dense file would have 5 MB

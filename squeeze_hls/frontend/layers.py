@@ -1,6 +1,6 @@
 """What the ONNX reader makes of the nodes, before ``simplify`` fuses it to ``ir.Graph``.
 
-The layers of ``squeeze_hls.ir`` plus the operators that Fire networks write beside them.  Tensors are
+The layers of ``squeeze_hls.network.ir`` plus the operators that Fire networks write beside them.  Tensors are
 named as in the ONNX file; ``ir.Conv.relu`` is always False here.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squeeze_hls import ir
 from squeeze_hls.frontend.onnx_node import Node
+from squeeze_hls.network import ir
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

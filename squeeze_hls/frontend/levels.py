@@ -16,10 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls import ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.context import Grid
-from squeeze_hls.ir import Graph, Preprocess
+from squeeze_hls.network import ir
+from squeeze_hls.network.ir import Graph, Preprocess
 
 NOTHING = 1 / 64  # of a pixel: a picture in float16 is rounded more than that
 MOST = 255  # the largest level
@@ -103,4 +103,4 @@ def _with_table(graph: Graph, grid: Grid, table: np.ndarray, zero: int) -> Graph
     )
     mean, unit = float(zero), float(grid.scale)
     how = replace(graph.preprocess, mean=(mean,) * 3, scale=(unit,) * 3, levels=(red, green, blue))
-    return replace(graph, preprocess=how)
+    return replace(graph, preprocess=how, trained_preprocess=graph.preprocess)

@@ -9,7 +9,6 @@ from typing import cast
 
 import onnx
 
-from squeeze_hls import arith, ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import quantizers, simplify
 from squeeze_hls.frontend.constants import Constants
@@ -24,6 +23,7 @@ from squeeze_hls.frontend.passing import PASSING
 from squeeze_hls.frontend.preprocess import Size
 from squeeze_hls.frontend.ranges import Activations, fuse_activations
 from squeeze_hls.frontend.text import safe_name, unique_names
+from squeeze_hls.network import arith, ir
 
 _HANDLERS: dict[str, Callable[[Context, Node], None]] = {
     **COMPUTING,

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from squeeze_hls import ir
 from squeeze_hls.frontend.constants import axes_argument, resolve_reshape, shape_argument
 from squeeze_hls.frontend.context import Context, FeatureMap
 from squeeze_hls.frontend.layers import Clamp
@@ -17,6 +16,7 @@ from squeeze_hls.frontend.limits import MAX_TENSOR_ELEMENTS
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.ranges import averaged_conv
 from squeeze_hls.frontend.semantics import cast_type, sub_shape
+from squeeze_hls.network import ir
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 _BEFORE_AVERAGE = "Re-export the model: features, 1x1 convolution, ReLU, global average, reshape, softmax."

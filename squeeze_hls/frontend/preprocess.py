@@ -25,7 +25,7 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.limits import MAX_CLASSES, MAX_TEXT_BYTES
 from squeeze_hls.frontend.onnx_file import read_bytes
 from squeeze_hls.frontend.text import safe_name
-from squeeze_hls.ir import CAFFE, MAX_RESIZE, TORCHVISION, Levels, Preprocess, Sides, side_or_pair
+from squeeze_hls.network.ir import CAFFE, MAX_RESIZE, TORCHVISION, Levels, Preprocess, Sides, side_or_pair
 
 PREPROCESS_KEY = "squeeze_hls.preprocess"  # ONNX metadata property: JSON object
 LABELS_KEY = "squeeze_hls.labels"  # ONNX metadata property: JSON list of strings

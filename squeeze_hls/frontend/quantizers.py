@@ -14,11 +14,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from squeeze_hls import arith
 from squeeze_hls.frontend.context import Context, FeatureMap, Grid
 from squeeze_hls.frontend.layers import Quantizer
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.text import safe_name
+from squeeze_hls.network import arith
 
 QUANT_DOMAINS = ("qonnx.custom_op.general", "finn.custom_op.general", "onnx.brevitas")
 QUANT = tuple(f"{domain}.{op}" for domain in QUANT_DOMAINS for op in ("Quant", "IntQuant"))  # old and new name

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from squeeze_hls import ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.layers import Affine, Clamp, Layer, Quantizer, layer_inputs, renamed
 from squeeze_hls.frontend.onnx_node import RE_EXPORT
 from squeeze_hls.frontend.text import safe_name
+from squeeze_hls.network import ir
 
 _TOLERANCE = 1e-5  # relative, of scales: they travel as float32
 _WHOLE = 1e-3  # of a step: a bound this close to a step is on it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from squeeze_hls.frontend.preprocess import Stated
-from squeeze_hls.ir import TORCHVISION, Preprocess, Shape, Sides, usual_side
+from squeeze_hls.network.ir import TORCHVISION, Preprocess, Shape, Sides, usual_side
 
 SMALL = 0.6  # of a side: a network that sees less of a picture was hardly meant to
 _NOTHING_SAID = "no preprocessing in the model: torchvision's is assumed (--preprocess caffe|torchvision|FILE.json)"

@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls import arith, ir
 from squeeze_hls.frontend.layers import Affine, Layer, Pad, consumers
 from squeeze_hls.frontend.text import safe_name
+from squeeze_hls.network import arith, ir
 
 
 def merge_pads(layers: list[Layer]) -> list[Layer]:

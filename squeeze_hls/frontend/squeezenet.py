@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls import arith, ir
+from squeeze_hls.network import arith, ir
 
 # squeeze, expand1x1 and expand3x3 channels of fire2 to fire9
 FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))

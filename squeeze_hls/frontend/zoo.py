@@ -16,7 +16,7 @@ from squeeze_hls.frontend.download import cache_dir, cached, get, get_from_index
 from squeeze_hls.frontend.pickled import load_arrays
 from squeeze_hls.frontend.squeezenet import layer_shapes, squeezenet
 from squeeze_hls.frontend.text import safe_name
-from squeeze_hls.ir import Graph
+from squeeze_hls.network.ir import Graph
 from squeeze_hls.paths import MODELS
 
 DEFAULT = "squeezenet1.1-w6"

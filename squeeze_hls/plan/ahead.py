@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from squeeze_hls.board import Board
+from squeeze_hls.engine.config import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
+from squeeze_hls.engine.resources import resources
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.ir import IntNetwork
-from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
+from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.plan.planner import (
     check_board,
     engine_layers,
@@ -20,7 +21,6 @@ from squeeze_hls.plan.planner import (
     with_store,
     without_memories,
 )
-from squeeze_hls.plan.resources import resources
 
 
 def check_shapes(network: IntNetwork, board: Board, engine: EngineConfig | None = None) -> None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls.ir import IntNetwork
-from squeeze_hls.plan.addresses import pooled
+from squeeze_hls.engine.addresses import pooled
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.fields import FORMAT_VERSION
+from squeeze_hls.engine.program import Program, Row
+from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.plan.credits import grant_credits
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.fields import FORMAT_VERSION
-from squeeze_hls.plan.layers import Layer, gather_words, padded_params
+from squeeze_hls.plan.lowering import Layer, gather_words, padded_params
 from squeeze_hls.plan.memory import MemoryMap
-from squeeze_hls.plan.program import Program, Row
 from squeeze_hls.plan.schedule import Choice, Stage, conv_rows, image_rows, split_rows
-from squeeze_hls.plan.store import Store
+from squeeze_hls.plan.weights import Store
 
 
 @dataclass(frozen=True, kw_only=True)

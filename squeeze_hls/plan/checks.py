@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from squeeze_hls.engine import addresses
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.program import Program, Row, half_depth, tile_halves, tops_fit
+from squeeze_hls.engine.timing import block_cycles, raw_distance
 from squeeze_hls.errors import SqueezeError
-from squeeze_hls.plan import addresses
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.program import Program, Row, half_depth, tile_halves, tops_fit
-from squeeze_hls.plan.timing import block_cycles, raw_distance
 
 
 class PlanError(SqueezeError):

@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from squeeze_hls.engine.addresses import gathered_cells
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.fields import INSTRUCTION
+from squeeze_hls.engine.program import Program
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.fields import INSTRUCTION
-from squeeze_hls.plan.program import Program
 
 if TYPE_CHECKING:
     from squeeze_hls.plan.assemble import Band
-
-
-def gathered_cells(program: Program, row: int, pix: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bank (columns,) and addresses (columns, gather_words) of one gathered image row."""
-    header = program.header
-    ring = program.buffers[header.gather_buffer]
-    pixel = row // header.stride * header.columns + np.arange(header.columns)
-    offset = pixel // pix * header.stride * header.gather_words + row % header.stride * header.gather_words
-    return pixel % pix, ring.base + (offset[:, None] + np.arange(header.gather_words)) % ring.depth
 
 
 def grant_credits(program: Program, bands: Sequence[Band], engine: EngineConfig) -> None:

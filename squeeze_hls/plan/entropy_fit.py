@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from squeeze_hls.plan.entropy import EXTRA_MAX, LANE_BITS, STATE_BITS, STATES, WEIGHTS, Class, Table, make_table
+from squeeze_hls.engine.entropy import EXTRA_MAX, LANE_BITS, STATE_BITS, STATES, WEIGHTS, Class, Table, make_table
 
 LARGEST = WEIGHTS // 2  # magnitude of the one weight without a positive partner
 ITERATIONS = 20

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from squeeze_hls.engine import addresses
+from squeeze_hls.engine.addresses import Reads, gathered_cells
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.program import Program
 from squeeze_hls.errors import SqueezeError
-from squeeze_hls.plan import addresses
-from squeeze_hls.plan.addresses import Reads
 from squeeze_hls.plan.assemble import Band
-from squeeze_hls.plan.credits import gathered_cells
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.layers import Layer
-from squeeze_hls.plan.program import Program
+from squeeze_hls.plan.lowering import Layer
 
 _PIXEL_BITS, _WORD_BITS = 24, 12
 IMAGE = 0  # tensor number of this frame's gathered rows; the next frame's is NEXT_IMAGE

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.fields import HEADER, INSTRUCTION, LAYER
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.fields import HEADER, INSTRUCTION, LAYER
-from squeeze_hls.plan.layers import Layer
+from squeeze_hls.plan.lowering import Layer
 
 MAX_TILE_WORDS = 256  # deepest weight tile of any engine
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.plan.schedule import (
     Choice,
     Stage,

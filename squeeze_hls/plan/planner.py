@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from squeeze_hls.board import Board
+from squeeze_hls.engine.addresses import pooled
+from squeeze_hls.engine.config import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
+from squeeze_hls.engine.program import Program, check_capacity, pack_program
+from squeeze_hls.engine.resources import Resources, resources, store_blocks
+from squeeze_hls.engine.timing import Timing, predict
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.ir import IntNetwork, verify_int_network
-from squeeze_hls.plan.addresses import pooled
+from squeeze_hls.network.ir import IntNetwork, verify_int_network
 from squeeze_hls.plan.assemble import Band, assemble
 from squeeze_hls.plan.checks import check_program, set_waits
-from squeeze_hls.plan.engine import BRAM_WORDS, URAM_WORDS, EngineConfig, power_of_two_pieces
 from squeeze_hls.plan.hazards import prove
-from squeeze_hls.plan.layers import Layer, lower
 from squeeze_hls.plan.limits import MAX_TILE_WORDS, check_limits
+from squeeze_hls.plan.lowering import Layer, lower
 from squeeze_hls.plan.memory import MemoryMap
-from squeeze_hls.plan.program import Program, check_capacity, pack_program
-from squeeze_hls.plan.resources import Resources, resources, store_blocks
 from squeeze_hls.plan.schedule import Choice, Stage, cut_into_stages
 from squeeze_hls.plan.search import Fit, all_choices, any_fit, search
-from squeeze_hls.plan.store import Store, build_store
-from squeeze_hls.plan.timing import Timing, predict
+from squeeze_hls.plan.weights import Store, build_store
 
 TABLES = 8  # of the entropy code; 4 would take half a percent more (docs/entropy.md)
 WORTHWHILE = 1.002  # a smaller activation memory is taken when it costs less than this factor in cycles

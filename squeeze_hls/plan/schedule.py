@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from squeeze_hls.plan.addresses import pool_done
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.layers import Layer, gather_words
+from squeeze_hls.engine.addresses import pool_done
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.plan.lowering import Layer, gather_words
 
-ROW_SETUP = 4  # cycles of the loader between two image rows, about; plan/timing.py has the exact ones
+ROW_SETUP = 4  # cycles of the loader between two image rows, about; engine/timing.py has the exact ones
 TILE_SETUP = 4  # cycles of the expander between two tiles, likewise
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.memory import MemoryMap, Shortage, layout, map_words
 from squeeze_hls.plan.schedule import Choice, Stage, choices
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls.ir import Graph, IntNetwork
+from squeeze_hls.network.ir import Graph, IntNetwork
 from squeeze_hls.quantize.calibrated import Progress, quantize
 from squeeze_hls.quantize.carried import from_quantized, is_quantized
 from squeeze_hls.quantize.export import to_onnx
@@ -32,10 +32,13 @@ def to_int(
 def _on_builtin_pictures(graph: Graph, progress: Progress | None, seed: int) -> IntNetwork:
     from dataclasses import replace
 
-    from squeeze_hls import pictures
+    from squeeze_hls.network import pictures
 
     chosen = pictures.builtin()
     images = pictures.stack(chosen, graph.input_shape, graph.preprocess)
-    note = f"quantized on the {len(chosen)} built-in pictures; pictures of your own classes give better accuracy."
+    note = (
+        f"{graph.name} is a float model, quantized on the {len(chosen)} built-in pictures; its own classes' "
+        "(--calibration) give better accuracy"
+    )
     network = quantize(graph, images, progress=progress, seed=seed)
     return replace(network, notes=(*network.notes, note))

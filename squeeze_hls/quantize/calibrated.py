@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import (
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import (
     Add,
     Conv,
     GlobalAverage,
@@ -25,7 +25,8 @@ from squeeze_hls.ir import (
     node_inputs,
     verify_int_network,
 )
-from squeeze_hls.quantize import batch, integers, rounding, scales, statistics
+from squeeze_hls.quantize import integers, rounding, scales, statistics
+from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
 
@@ -137,9 +138,10 @@ class _Calibration:
             scale = self.scale[self.groups[node.output]]
             top = self.graph.activation_top.get(node.output, arith.ACTIVATION_MAX)
             add = integers.integer_add(node, own, scale, top)
-            self.real[node.output] = batch.apply(
-                node, [self.real[t] * (s / scale) for t, s in zip(sources, own, strict=True)]
-            )
+            total = batch.apply(node, [self.real[t] * (s / scale) for t, s in zip(sources, own, strict=True)])
+            if node.output in self.graph.activation_scale:
+                total = batch.in_steps(total, np.float32(1), top)
+            self.real[node.output] = total
             self.quantized[node.output] = batch.apply(add, [self.quantized[t] for t in sources])
             self.nodes.append(add)
         else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
-from squeeze_hls.quantize import integers, scales
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
+from squeeze_hls.quantize import integers, scales, thresholds
 from squeeze_hls.quantize.folding import fold_preprocess
 
 LIFT = 0.26  # of an output step: what ``export.lift`` adds to a bias at most, and a little
@@ -31,6 +31,7 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
     scale, chosen = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
     tops = folded.activation_top
     nodes: list[IntNode] = []
+    fitted: list[thresholds.Fitted] = []
     for node in folded.nodes:
         if isinstance(node, Conv):
             step = integers.as_float32(_own_scale(node))
@@ -38,9 +39,10 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
             source, target = (scale[groups[t]] for t in (node.input, node.output))
             weight, step = _finer(node, weight, step, source, target)
             wide = node.output == integers.averaged(folded)
-            nodes.append(
-                integers.integer_conv(node, weight, step, source, target, wide=wide, limit=tops.get(node.output))
-            )
+            conv = integers.integer_conv(node, weight, step, source, target, wide=wide, limit=tops.get(node.output))
+            unit = step * source
+            fitted.append(thresholds.fit(conv, np.asarray(node.bias, np.float64) / unit, unit / target))
+            nodes.append(fitted[-1].conv)
         elif isinstance(node, Add):
             own = [scale[groups[t]] for t in node.inputs]
             top = tops.get(node.output, arith.ACTIVATION_MAX)
@@ -56,7 +58,7 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
         scale=integers.tensor_scales(folded, groups, scale),
         preprocess=folded.preprocess,
         labels=graph.labels,
-        notes=notes + chosen,
+        notes=notes + chosen + thresholds.note(fitted),
     )
     verify_int_network(network)
     return network
@@ -100,14 +102,11 @@ def _group_scales(
     """The scale of each group of tensors that share one, and a note where pictures decided."""
     known = {groups[graph.input]: 1.0}
     known |= {groups[t]: float(np.float32(s)) for t, s in graph.activation_scale.items() if t != graph.input}
-    convs = [node for node in graph.nodes if isinstance(node, Conv)]
-    for conv in convs:
-        if conv.output == integers.averaged(graph) and groups[conv.output] not in known:
-            known[groups[conv.output]] = _safe_scale(conv, known.get(groups[conv.input], 1.0))
+    last = integers.averaged(graph)
     computed = [node.output for node in graph.nodes if isinstance(node, (Conv, Add))]
-    missing = [tensor for tensor in computed if groups[tensor] not in known]
+    missing = [tensor for tensor in computed if groups[tensor] not in known and tensor != last]
     if not missing:
-        return known, ()
+        return _with_last(graph, groups, known), ()
     if images is None:
         raise InputError(
             f"{graph.name}: the model has no activation scale for '{missing[0]}' ({len(missing)} in all). "
@@ -117,7 +116,19 @@ def _group_scales(
         f"{len(missing)} feature maps have no quantizer in the model, '{missing[0]}' the first: they are rounded to 8 "
         "bits, at scales chosen on the calibration pictures."
     )
-    return scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed)) | known, (note,)
+    found = scales.activation_scales(graph, images, border, groups, np.random.default_rng(seed))
+    del found[groups[last]]
+    return _with_last(graph, groups, found | known), (note,)
+
+
+def _with_last(graph: Graph, groups: dict[str, str], known: dict[str, float]) -> dict[str, float]:
+    """Scales with one for the averaged convolution, if it has none: that at which it cannot saturate."""
+    last = integers.averaged(graph)
+    if groups[last] in known:
+        return known
+    conv = next(node for node in graph.nodes if node.output == last)
+    assert isinstance(conv, Conv)
+    return known | {groups[last]: _safe_scale(conv, known[groups[conv.input]])}
 
 
 def _safe_scale(conv: Conv, scale_in: float) -> float:

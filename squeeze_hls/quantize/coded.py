@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
+from squeeze_hls.network import arith
 
 SLOPE = 2 * np.log(2) / 12  # squared steps that a bit is worth
 UNSEEN = 0.1  # counts of every value in a histogram before any weight is seen

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.ir import Conv, Graph, IntNetwork
+from squeeze_hls.network.ir import Conv, Graph, IntNetwork
 from squeeze_hls.progress import SILENT, Listener, Stage
-from squeeze_hls.quantize import batch, calibrated, coded, integers, measure, rate, scales, statistics
+from squeeze_hls.quantize import calibrated, coded, integers, measure, rate, scales, statistics
+from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.sensitivity import sensitivities
 
 FIRST_STEP = 1.5e-3  # square root of nats: a good guess for three bits a weight

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls.ir import Concat, Conv, Graph, GraphNode, MaxPool, node_inputs
-from squeeze_hls.quantize import batch, integers
+from squeeze_hls.network.ir import Concat, Conv, Graph, GraphNode, MaxPool, node_inputs
+from squeeze_hls.quantize import integers
+from squeeze_hls.quantize import operators as batch
 
 PICTURES = 32  # are enough to know the range of every channel
 REACH = 8.0  # largest factor, and one over the smallest, relative to the layer's middle

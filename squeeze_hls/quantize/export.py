@@ -13,9 +13,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from squeeze_hls import __version__, arith
+from squeeze_hls import __version__
 from squeeze_hls.frontend import LABELS_KEY, PREPROCESS_KEY, labels_to_json, preprocess_to_json
-from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, type_max
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, type_max
 from squeeze_hls.quantize.integers import as_float32
 
 OPSET = 21  # the first whose QuantizeLinear writes uint16

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze_hls import arith
 from squeeze_hls.errors import InputError, MissingToolError
-from squeeze_hls.ir import (
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import (
     Add,
     Concat,
     Conv,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Conv, Graph, Preprocess, node_inputs
+from squeeze_hls.network.ir import Conv, Graph, Preprocess, node_inputs
 
 
 def fold_preprocess(graph: Graph) -> tuple[Graph, tuple[int, int, int], tuple[str, ...]]:

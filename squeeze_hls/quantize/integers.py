@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import (
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import (
     Add,
     Concat,
     Conv,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls.ir import GlobalAverage, IntConv, IntNetwork, node_inputs
-from squeeze_hls.quantize import batch, calibrated
+from squeeze_hls.network.ir import GlobalAverage, IntConv, IntNetwork, node_inputs
+from squeeze_hls.quantize import calibrated
+from squeeze_hls.quantize import operators as batch
 
 PICTURES = 8  # at a time
 Progress = Callable[[int, int], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls.ir import IntNetwork
+from squeeze_hls.network.ir import IntNetwork
 
 OVERHEAD = 1.037  # of the store over the entropy of each layer: a practical code, few tables, whole words
 

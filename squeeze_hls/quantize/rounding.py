@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
+from squeeze_hls.network import arith
 
 SWEEPS = 12
 

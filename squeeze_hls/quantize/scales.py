@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import arith
-from squeeze_hls.ir import Add, Conv, Graph
-from squeeze_hls.quantize import batch, integers, rounding
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import Add, Conv, Graph
+from squeeze_hls.quantize import integers, rounding
+from squeeze_hls.quantize import operators as batch
 
 CLIPS = np.linspace(0.3, 1.0, 36)  # candidates, of the largest activation
 SHRINKS = np.linspace(0.45, 1.05, 31)  # candidates, of the scale at which the largest weight fits
@@ -33,20 +34,22 @@ def activation_scales(
                 flat, group = tensors[node.output].reshape(-1), groups[node.output]
                 samples.setdefault(group, []).append(flat[rng.integers(0, flat.size, keep * BATCH)])
                 largest[group] = max(largest.get(group, 0.0), float(flat.max()))
-    result = {groups[graph.input]: 1.0}
+    result = {}
+    averaged = groups[integers.averaged(graph)]
     for group, parts in samples.items():
-        if group == groups[integers.averaged(graph)]:
-            chosen = max(largest[group], 1e-6) * WIDE_HEADROOM / arith.WIDE_MAX
-        else:
-            chosen = activation_scale(np.concatenate(parts), largest[group])
-        result[group] = float(np.float32(chosen))
-    return result
+        if group == averaged:
+            result[group] = max(largest[group], 1e-6) * WIDE_HEADROOM / arith.WIDE_MAX
+        elif largest[group] > 0:
+            result[group] = activation_scale(np.concatenate(parts), largest[group])
+    # Nothing is known of maps that stay 0, but the biases that follow are whole steps of theirs: small ones.
+    least = min((scale for group, scale in result.items() if group != averaged), default=1.0)
+    for group in samples:
+        result.setdefault(group, least)
+    return {group: float(np.float32(scale)) for group, scale in result.items()} | {groups[graph.input]: 1.0}
 
 
 def activation_scale(sample: np.ndarray, largest: float) -> float:
-    """u8 scale with the least squared error of rounding and clipping a non-negative ``sample``."""
-    if largest <= 0:
-        return 1.0
+    """u8 scale with the least squared error of rounding and clipping a ``sample`` from 0 to ``largest`` > 0."""
     sample = sample[sample > 0].astype(np.float32)
     errors = []
     for clip in CLIPS:

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls.ir import Concat, Conv, GlobalAverage, Graph, MaxPool, Pads, node_inputs
-from squeeze_hls.quantize import batch
+from squeeze_hls.network.ir import Concat, Conv, GlobalAverage, Graph, MaxPool, Pads, node_inputs
+from squeeze_hls.quantize import operators as batch
 
 PICTURES = 4  # at a time
 Gradients = dict[str, np.ndarray]

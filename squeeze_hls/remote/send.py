@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from squeeze_hls import tools
-from squeeze_hls.builds import MAX_FILE_BYTES, MAX_FILES, open_build, read_plain
-from squeeze_hls.emit.deploy import BITFILE, HANDOFF, code_files
+from squeeze_hls.artifacts.build_folder import MAX_FILE_BYTES, MAX_FILES, open_build, read_plain
+from squeeze_hls.emit.board_folder import BITFILE, HANDOFF, code_files
 from squeeze_hls.errors import InputError, MissingToolError, ToolFailedError
 from squeeze_hls.progress import Listener, Stage
 from squeeze_hls.remote import USER, receive

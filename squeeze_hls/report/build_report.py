@@ -6,20 +6,19 @@ absolute paths, so that the same inputs give the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from squeeze_hls.arith import WEIGHT_BITS
-from squeeze_hls.ir import IntConv
-from squeeze_hls.plan.layers import Layer
+from squeeze_hls.artifacts.bundle import SCHEMA_VERSION
+from squeeze_hls.engine.store import WORD_BYTES
+from squeeze_hls.network.arith import WEIGHT_BITS
+from squeeze_hls.network.ir import IntConv
+from squeeze_hls.plan.lowering import Layer
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.store import WORD_BYTES
 
-SCHEMA_VERSION = 1
 RESOURCES = ("dsp", "bram36", "uram", "lut", "ff")
 
 
@@ -40,6 +39,7 @@ def build_report(
     checks: Sequence[Check],
     tools: Mapping[str, str],
     files: Sequence[Mapping[str, str]],
+    notes: Sequence[str] = (),
     simulated: int | None = None,
 ) -> dict[str, Any]:
     """The report as plain values; ``simulated`` are cycles of the simulated RTL for one frame."""
@@ -74,7 +74,7 @@ def build_report(
         "checks": [asdict(check) for check in checks],
         "tools": dict(sorted(tools.items())),
         "hardware_verified": False,
-        "notes": list(plan.network.notes),
+        "notes": list(notes),
         "files": [dict(entry) for entry in files],
     }
 
@@ -90,11 +90,6 @@ def speed(cycles: Mapping[str, Any], clock_mhz: float, simulated: int | None) ->
             "source": "simulated" if simulated else "estimate",
         },
     }
-
-
-def to_json(report: Mapping[str, Any]) -> bytes:
-    """The bytes of ``report.json``."""
-    return (json.dumps(report, indent=2, allow_nan=False, ensure_ascii=True) + "\n").encode()
 
 
 def _weights(plan: Plan) -> dict[str, Any]:

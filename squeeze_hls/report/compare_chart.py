@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from squeeze_hls.errors import MissingToolError
-from squeeze_hls.evaluate import Comparison
-from squeeze_hls.side_by_side import Side
+from squeeze_hls.report.statistics import Comparison, Side
 
 COLOURS = ("#5b7fa6", "#d98841")
 FORMATS = ("png", "svg", "pdf")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls.ir import IntNetwork
+from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.quantize.rate import entropy_bits
 
 ALEXNET_BYTES = 240_000_000  # as in the paper's Table 2

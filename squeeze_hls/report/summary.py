@@ -81,8 +81,6 @@ def _lines(report: dict[str, Any]) -> Iterator[Text]:
     for check in report["checks"]:
         mark, style = MARKS[check["status"]]
         yield Text.assemble("check     ", f"{check['name']:<9}", (mark, style), f"  {check['detail']}")
-    for note in report["notes"]:
-        yield Text(f"note      {note}")
     seen = "no board has run this" if report["synthesis"] else "no synthesis and no board has run this"
     yield Text(f"hardware  not verified: {seen}")
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from squeeze_hls import tools
 from squeeze_hls.emit.render import config_header
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.packets import parse_logits
 from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.paths import HLS_SOURCES
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.packets import parse_logits
 from squeeze_hls.plan.planner import Plan
 from squeeze_hls.sim.protocol import COUNTERS, Packets, Result, Start, Transfer, tensors
 from squeeze_hls.sim.trace import trace_type

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.maps import Maps, logits_name
-from squeeze_hls.plan.packets import (
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.packets import (
     Packet,
     image_packet,
     parse_logits,
@@ -18,8 +17,9 @@ from squeeze_hls.plan.packets import (
     streamed_words,
     weights_packet,
 )
+from squeeze_hls.engine.program import parse_program
+from squeeze_hls.plan.maps import Maps, logits_name
 from squeeze_hls.plan.planner import Plan
-from squeeze_hls.plan.program import parse_program
 from squeeze_hls.sim.trace import rebuild
 
 COUNTERS = ("frames", "cycles", "busy", "stall_weights", "stall_input", "stall_output")

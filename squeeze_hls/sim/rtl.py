@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.packets import parse_logits
 from squeeze_hls.errors import ToolFailedError
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.packets import parse_logits
 from squeeze_hls.plan.planner import Plan
 from squeeze_hls.sim.protocol import COUNTERS, Packets, Result, tensors
 from squeeze_hls.sim.rtl_engine import IN, INTERRUPT, OUT, RtlEngine, Stamp

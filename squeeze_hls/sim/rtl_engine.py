@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from squeeze_hls.emit.registers import offset
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.registers import offset
 from squeeze_hls.errors import ToolFailedError
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.trace import trace_type
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from squeeze_hls.engine.addresses import output_pixels, writes
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.program import Program, Row
 from squeeze_hls.errors import MismatchError
-from squeeze_hls.plan.addresses import output_pixels, writes
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.program import Program, Row
 
 _ADDRESS_BITS = 20
 

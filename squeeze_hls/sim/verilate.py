@@ -14,8 +14,8 @@ from pathlib import Path
 
 from squeeze_hls import tools
 from squeeze_hls.emit.rtl import parameters, rtl_sources
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.paths import SIM_SOURCES
-from squeeze_hls.plan.engine import EngineConfig
 
 TOP = "squeeze_engine"
 HARNESS = SIM_SOURCES / "engine.cpp"

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from squeeze_hls.builds import Build, open_build
-from squeeze_hls.bundle import REPORT, write_file
+from squeeze_hls.artifacts.build_folder import Build, open_build
+from squeeze_hls.artifacts.bundle import REPORT, to_json, write_file
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.resources import resources
 from squeeze_hls.errors import InputError
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.resources import resources
 from squeeze_hls.progress import Listener
-from squeeze_hls.report.build_report import RESOURCES, to_json
+from squeeze_hls.report.build_report import RESOURCES
 from squeeze_hls.synth.run import Synthesis, family_of, synthesize_engine
 
 FOLDER, LOG = "synth", "yosys.log"

@@ -14,9 +14,9 @@ from typing import Any
 
 from squeeze_hls import tools
 from squeeze_hls.emit.rtl import parameters, rtl_sources
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import InputError, MissingToolError, ToolFailedError
 from squeeze_hls.paths import RTL_SOURCES
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.progress import Stage
 from squeeze_hls.sim.verilate import TOP
 from squeeze_hls.synth import job

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
 from squeeze_hls.driver.overlays import load_overlay
-from squeeze_hls.emit.registers import offset
+from squeeze_hls.engine.packets import Packet, image_packet, program_packet, stream_packet, weights_packet
+from squeeze_hls.engine.registers import offset
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan
-from squeeze_hls.plan.packets import Packet, image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.sim import board as simulated
 from tests.board_sim.plans import notebook_loop, small_plan
 

@@ -6,8 +6,8 @@ import asyncio
 from functools import cache
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
 from tests.networks import random_network
 
 SEED, OTHER = 7, 9  # 10 and 7 classes

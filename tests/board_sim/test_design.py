@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 import pytest
 
 from squeeze_hls.board import load_board
-from squeeze_hls.emit import registers
-from squeeze_hls.emit.design import BlockDesign
-from squeeze_hls.emit.hwh import handoff
+from squeeze_hls.emit.block_design.design import BlockDesign
+from squeeze_hls.emit.block_design.hwh import handoff
+from squeeze_hls.emit.block_design.vivado import board_design
 from squeeze_hls.emit.rtl import TOP
-from squeeze_hls.emit.vivado import board_design
+from squeeze_hls.engine import registers
 
 
 def design_of(board: str, streamed: bool, clock: float = 80.0) -> BlockDesign:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls.emit.registers import offset
-from squeeze_hls.plan.packets import image_packet, program_packet, weights_packet
+from squeeze_hls.engine.packets import image_packet, program_packet, weights_packet
+from squeeze_hls.engine.registers import offset
 from tests.board_sim.conftest import Host
 from tests.board_sim.plans import OTHER, small_plan
 

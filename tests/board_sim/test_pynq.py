@@ -18,9 +18,9 @@ import pytest
 from squeeze_hls import tools
 from squeeze_hls.driver import AcceleratorError
 from squeeze_hls.driver.overlays import load_overlay
-from squeeze_hls.emit.hwh import handoff
-from squeeze_hls.emit.registers import offset
-from squeeze_hls.plan.packets import image_packet
+from squeeze_hls.emit.block_design.hwh import handoff
+from squeeze_hls.engine.packets import image_packet
+from squeeze_hls.engine.registers import offset
 from squeeze_hls.sim import board as simulated
 from squeeze_hls.sim.board import bitfile
 from squeeze_hls.sim.board.compiled import compiled

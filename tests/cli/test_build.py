@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from squeeze_hls.deploy import read_model
+from squeeze_hls.artifacts.model_file import read_model
 from tests.cli.conftest import Run, change_report, report_of, resign, tree
 
 # --- building ---
@@ -89,7 +89,7 @@ def test_without_a_compiler(run: Run, here: Path, quantized: Path, monkeypatch: 
 def test_a_mismatch_is_exit_1_and_leaves_nothing(
     run: Run, here: Path, quantized: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from squeeze_hls import golden
+    from squeeze_hls.network import golden
 
     original = golden.run
 

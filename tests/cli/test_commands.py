@@ -168,7 +168,7 @@ def test_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, quantized: Path,
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("squeeze_hls.inference.run", interrupt)
+    monkeypatch.setattr("squeeze_hls.flows.classify.run", interrupt)
     run("run", quantized, picture(digits)).refused(130, "interrupted")
 
 
@@ -178,7 +178,7 @@ def test_an_unexpected_error_is_one_line(
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("oh\x1b[31m\nno")
 
-    monkeypatch.setattr("squeeze_hls.inference.run", fail)
+    monkeypatch.setattr("squeeze_hls.flows.classify.run", fail)
     run("run", quantized, picture(digits)).refused(2, "internal error", "ZeroDivisionError", "--debug")
     debug = run("run", quantized, picture(digits), "--debug")
     assert debug.code == 2 and "Traceback" in debug.err

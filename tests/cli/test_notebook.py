@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from squeeze_hls import notebook, tools
-from squeeze_hls.builds import open_build
-from squeeze_hls.emit import deploy, notebooks
+from squeeze_hls import tools
+from squeeze_hls.artifacts.build_folder import open_build
+from squeeze_hls.emit import board_folder as deploy
+from squeeze_hls.emit import notebooks
 from squeeze_hls.errors import InputError
+from squeeze_hls.flows import notebook
 from squeeze_hls.sim import verilate
 from tests.cli.conftest import Run, change_report, report_of, resign, tree
 

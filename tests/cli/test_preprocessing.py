@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from squeeze_hls import pictures
-from squeeze_hls.deploy import read_model
+from squeeze_hls.artifacts.model_file import read_model
+from squeeze_hls.engine.packets import image_packet
+from squeeze_hls.flows.classify import onnx_session
 from squeeze_hls.frontend import PREPROCESS_KEY, load_graph
-from squeeze_hls.inference import onnx_session
-from squeeze_hls.plan.packets import image_packet
+from squeeze_hls.network import pictures
 from tests.cli.conftest import Run, tree
 
 # Twice is not once, so that it is noticed, and predictions change.

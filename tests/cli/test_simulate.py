@@ -10,8 +10,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from squeeze_hls import cli, golden, tools
-from tests.cli.conftest import Run, report_of, resign, tree
+from squeeze_hls import cli, tools
+from squeeze_hls.network import golden
+from tests.cli.conftest import Run, change_report, report_of, resign, tree
 
 pytestmark = pytest.mark.rtl
 PICTURE = "test/1/1500.png"
@@ -37,10 +38,12 @@ def check_of(folder: Path) -> dict[str, str]:
 
 
 def test_simulate(run: Run, mine: Path, digits: Path, root: Path) -> None:
+    change_report(mine, notes=["something to know"])
     before, files = report_of(mine), tree(mine)
     assert before["cycles"]["simulated"] is None
     result = run("simulate", mine, "--image", digits / PICTURE, "--json")
     assert result.code == 0, result.err
+    assert result.err == "note: something to know\n" and result.json["notes"] == ["something to know"]
     shown, report = result.json, report_of(mine)
     jsonschema.validate(report, json.loads((root / "docs" / "report.schema.json").read_text()))
     cycles = report["cycles"]["simulated"]

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from squeeze_hls.ir import TORCHVISION, Preprocess
+from squeeze_hls.network.ir import TORCHVISION, Preprocess
 
 Said = dict[str, Any]  # keys of a preprocessing file or of the metadata
 PICTURES = 4

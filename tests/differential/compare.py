@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls import ir
-from squeeze_hls.ir import Graph, IntNetwork
-from squeeze_hls.quantize import batch
+from squeeze_hls.network import ir
+from squeeze_hls.network.ir import Graph, IntNetwork
+from squeeze_hls.quantize import operators as batch
 from tests.differential.case import Case
 from tests.differential.layers import FLOAT_ERROR, HALF_ERROR, Border, Known, compute, differences, known, on_grid
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from squeeze_hls import golden
 from squeeze_hls.errors import SqueezeError
 from squeeze_hls.frontend import load_graph, safe_name
-from squeeze_hls.ir import Graph, IntNetwork
+from squeeze_hls.network import golden
+from squeeze_hls.network.ir import Graph, IntNetwork
 from squeeze_hls.quantize import is_quantized, scales, to_int
 from tests.differential import runners
 from tests.differential.case import Case

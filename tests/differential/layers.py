@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls import arith, golden
-from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNode, MaxPool
+from squeeze_hls.network import arith, golden
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNode, MaxPool
 
 FLOAT_ERROR = 2.0**-20  # of the sum of magnitudes, for sums of a few hundred float32 products
 HALF_ERROR = 2.0**-8  # the same in float16

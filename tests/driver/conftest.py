@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
 from squeeze_hls.board import load_board
 from squeeze_hls.driver import Accelerator
-from squeeze_hls.ir import Preprocess
+from squeeze_hls.network import golden
+from squeeze_hls.network.ir import Preprocess
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from tests.board_sim.plans import notebook_loop
 from tests.driver.fake_board import FakeBoard

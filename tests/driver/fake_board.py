@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from squeeze_hls.emit.registers import REGISTERS
-from squeeze_hls.plan import fields
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.executor import Executor
-from squeeze_hls.plan.program import parse_program, program_crc
+from squeeze_hls.engine import fields
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.executor import Executor
+from squeeze_hls.engine.program import parse_program, program_crc
+from squeeze_hls.engine.registers import REGISTERS
 
 BEATS_AN_ACCESS = 40
 COMPUTING = 30  # accesses

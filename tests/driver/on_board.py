@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls.bundle import Bundle, write_bundle
+from squeeze_hls.artifacts.bundle import Bundle, write_bundle
 from squeeze_hls.driver import Accelerator
-from squeeze_hls.emit import deploy
+from squeeze_hls.emit import board_folder as deploy
 from squeeze_hls.plan import Plan
 from tests.board_sim.plans import small_plan
 from tests.driver.conftest import deployed, expected, random_images

@@ -34,7 +34,7 @@ def test_the_next_image_goes_in_while_the_present_one_computes(board: FakeBoard,
 
 
 def test_classify_prepares_and_names(board: FakeBoard, bitfile: Path, plan: Plan) -> None:
-    from squeeze_hls import golden, pictures
+    from squeeze_hls.network import golden, pictures
 
     picture = pictures.read(pictures.DEFAULT_PICTURE)
     prepared = pictures.prepare(picture, plan.network.input_shape, plan.network.preprocess)

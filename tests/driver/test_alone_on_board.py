@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from squeeze_hls import golden, pictures
+from squeeze_hls.network import golden, pictures
 from tests.driver.conftest import expected
 from tests.driver.on_board import folder_of, needs_pynq, plan_of, run_script
 

@@ -14,7 +14,7 @@ import pytest
 
 from squeeze_hls import driver
 from squeeze_hls.driver import model
-from squeeze_hls.ir import Preprocess
+from squeeze_hls.network.ir import Preprocess
 from squeeze_hls.plan import Plan
 from tests.driver.conftest import LEVELS, deployed
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from squeeze_hls import driver, pictures
+from squeeze_hls import driver
 from squeeze_hls.driver import picture
-from squeeze_hls.ir import Preprocess
+from squeeze_hls.network import pictures
+from squeeze_hls.network.ir import Preprocess
 from tests.driver.conftest import LEVELS
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import driver, golden
+from squeeze_hls import driver
 from squeeze_hls.driver import guesses, hardware, model, packets
-from squeeze_hls.emit.design import describe
+from squeeze_hls.emit.block_design.design import describe
 from squeeze_hls.emit.driver import constants
-from squeeze_hls.emit.registers import ERRORS
+from squeeze_hls.engine import packets as reference
+from squeeze_hls.engine.registers import ERRORS
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan
-from squeeze_hls.plan import packets as reference
 from tests.driver.conftest import deployed, random_images
 
 FOLDER = Path(driver.__file__).parent

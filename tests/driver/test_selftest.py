@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import pictures
-from squeeze_hls.bundle import write_bundle
+from squeeze_hls.artifacts.bundle import write_bundle
 from squeeze_hls.driver import BadModel, selftest
 from squeeze_hls.driver.stored import load_stored
-from squeeze_hls.emit import deploy
+from squeeze_hls.emit import board_folder as deploy
+from squeeze_hls.network import pictures
 from squeeze_hls.plan import Plan
 from tests.driver.conftest import deployed, expected
 from tests.driver.fake_board import FakeBoard

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from squeeze_hls import cli, golden, pictures
+from squeeze_hls import cli
 from squeeze_hls.driver import Accelerator
-from squeeze_hls.ir import IntNetwork
+from squeeze_hls.flows.source import Source, load
+from squeeze_hls.network import golden, pictures
+from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.progress import SILENT
 from squeeze_hls.quantize.export import to_onnx
-from squeeze_hls.source import Source, load
 from tests.driver.on_board import ROOT, needs_pynq
 from tests.networks import random_network
 

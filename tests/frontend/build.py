@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from squeeze_hls import arith, ir
 from squeeze_hls.frontend import load_graph
+from squeeze_hls.network import arith, ir
 
 
 class Builder:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from squeeze_hls.ir import Graph
+from squeeze_hls.network.ir import Graph
 
 SNAPSHOTS = Path(__file__).resolve().parent / "snapshots"
 FIXTURES = Path(__file__).resolve().parent / "fixtures"

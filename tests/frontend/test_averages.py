@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import pytest
 
-from squeeze_hls import golden, ir
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.executor import Executor
 from squeeze_hls.errors import InputError
+from squeeze_hls.network import golden, ir
 from squeeze_hls.plan import make_plan
-from squeeze_hls.plan.executor import Executor
-from squeeze_hls.quantize import batch, measure, to_int
+from squeeze_hls.quantize import measure, to_int
+from squeeze_hls.quantize import operators as batch
 from tests.frontend.build import Builder, fire, load, logits, picture, relu
 from tests.frontend.compare import onnxruntime_logits, qonnx_logits
 from tests.frontend.dialects import Dialect, Qdq, Qonnx

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from squeeze_hls import golden, ir
 from squeeze_hls.errors import InputError
+from squeeze_hls.network import golden, ir
 from squeeze_hls.quantize import from_quantized, is_quantized, quantize
 from tests.frontend.build import Builder, load, relu
 from tests.frontend.compare import onnxruntime_logits

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from squeeze_hls import golden, ir, pictures
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import load_graph
+from squeeze_hls.network import golden, ir, pictures
 from squeeze_hls.quantize import is_quantized, to_int
 from tests.frontend.compare import onnxruntime_logits, qonnx_logits
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import load_graph
 from squeeze_hls.frontend.deep_compression import MAX_NET_BYTES, NAME, read_deep_compression
 from squeeze_hls.frontend.squeezenet import layer_shapes
+from squeeze_hls.network import ir
 from tests.frontend.build import logits
 
 SHAPES = list(layer_shapes("1.0"))

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from squeeze_hls import ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import load_graph
+from squeeze_hls.network import ir
 from tests.frontend.build import Builder, fire, fire_model, load, logits, picture, relu, tail
 from tests.frontend.compare import FIXTURES, assert_snapshot, onnxruntime_logits
 

@@ -13,10 +13,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from squeeze_hls import ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import limits, load_graph
 from squeeze_hls.frontend.limits import MAX_MODEL_BYTES, MAX_NODES
+from squeeze_hls.network import ir
 from tests.frontend.build import Builder, fire_model, load, relu, save, tail
 from tests.frontend.dialects import Qdq, Qonnx, network
 

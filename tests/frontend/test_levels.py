@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from squeeze_hls import golden, ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.context import Grid
 from squeeze_hls.frontend.levels import in_levels
+from squeeze_hls.network import golden, ir
 from squeeze_hls.quantize import to_int
 from tests.frontend.build import Builder, load
 from tests.frontend.compare import onnxruntime_logits, qonnx_logits

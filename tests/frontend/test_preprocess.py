@@ -23,7 +23,7 @@ from squeeze_hls.frontend import (
 )
 from squeeze_hls.frontend.preprocess import stated
 from squeeze_hls.frontend.text import safe_name, unique_names
-from squeeze_hls.ir import CAFFE, TORCHVISION, Conv, Graph, Preprocess
+from squeeze_hls.network.ir import CAFFE, TORCHVISION, Conv, Graph, Preprocess
 from tests.frontend.build import fire_model, load
 from tests.frontend.test_deep_compression import encode, some_layers
 

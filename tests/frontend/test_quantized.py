@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from squeeze_hls import golden, ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.quantizers import quant_range
+from squeeze_hls.network import golden, ir
 from squeeze_hls.quantize import to_int
 from tests.frontend.build import Builder, load, logits, picture
 from tests.frontend.compare import assert_snapshot, onnxruntime_logits, qonnx_logits

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from squeeze_hls import ir
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import download, load_graph, model_sha256, pickled, resolve, zoo
 from squeeze_hls.frontend.squeezenet import layer_shapes
+from squeeze_hls.network import ir
 from squeeze_hls.paths import MODELS
 
 

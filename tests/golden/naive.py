@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool
 
 
 def run(network: IntNetwork, image: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze_hls import arith, golden
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, Pads, verify_int_network
+from squeeze_hls.network import arith, golden
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, Pads, verify_int_network
 from tests.golden import naive
 from tests.networks import random_network
 

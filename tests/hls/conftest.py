@@ -11,7 +11,7 @@ import pytest
 
 from squeeze_hls import tools
 from squeeze_hls.emit.render import config_header
-from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.sim.csim import FLAGS, CSim, compile_program
 
 UNITS = Path(__file__).parent / "units.cpp"

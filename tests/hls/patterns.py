@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.entropy import CHUNK_BITS, STATES, Class, Table, encode, make_table
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.entropy import CHUNK_BITS, STATES, Class, Table, encode, make_table
+from squeeze_hls.engine.fields import LAYER
 from squeeze_hls.plan.entropy_fit import fit_tables, histogram
-from squeeze_hls.plan.fields import LAYER
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_the_test_bench_passes(needs_compiler: None, tmp_path: Path, board: str,
 def test_the_test_bench_fails_where_a_logit_differs(needs_compiler: None, tmp_path: Path) -> None:
     plan = plan_on("pynq-z2")
     image = hls._pattern(plan.network.input_shape)
-    from squeeze_hls import golden
+    from squeeze_hls.network import golden
 
     logits = golden.run(plan.network, image)[plan.network.nodes[-1].output].copy()
     logits[-1] += 1

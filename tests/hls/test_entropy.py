@@ -12,13 +12,13 @@ import pytest
 from squeeze_hls import tools
 from squeeze_hls.board import load_board
 from squeeze_hls.emit import hls
+from squeeze_hls.engine.config import STORE_WORD_BITS, EngineConfig
+from squeeze_hls.engine.entropy import CHUNK_BITS, EXTRA_MAX, SETS, STATE_BITS, STATES, Table, decode
+from squeeze_hls.engine.fields import ENTRY, FORMAT_VERSION, HEADER, LAYER, Record
+from squeeze_hls.engine.packets import padded
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.ir import IntConv
+from squeeze_hls.network.ir import IntConv
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import STORE_WORD_BITS, EngineConfig
-from squeeze_hls.plan.entropy import CHUNK_BITS, EXTRA_MAX, SETS, STATE_BITS, STATES, Table, decode
-from squeeze_hls.plan.fields import ENTRY, FORMAT_VERSION, HEADER, LAYER, Record
-from squeeze_hls.plan.packets import padded
 from squeeze_hls.sim.csim import Start, Transfer
 from tests.networks import random_network
 

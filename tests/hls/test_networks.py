@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
 from squeeze_hls.board import load_board
-from squeeze_hls.compare import assert_same
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError, InputError
+from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.sim.csim import CSim, SimulatedEngine, run_frames
 from tests.networks import mixed_network
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from squeeze_hls.board import load_board
-from squeeze_hls.emit import hls, registers
+from squeeze_hls.emit import hls
+from squeeze_hls.engine import registers
 from squeeze_hls.plan import make_plan
 from tests.networks import random_network
 

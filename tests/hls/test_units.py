@@ -7,11 +7,11 @@ import zlib
 import numpy as np
 import pytest
 
-from squeeze_hls import arith
+from squeeze_hls.engine.fields import HEADER, INSTRUCTION, LAYER
+from squeeze_hls.engine.packets import padded
 from squeeze_hls.errors import ToolFailedError
-from squeeze_hls.plan.fields import HEADER, INSTRUCTION, LAYER
-from squeeze_hls.plan.packets import padded
-from squeeze_hls.plan.store import encode_tile
+from squeeze_hls.network import arith
+from squeeze_hls.plan.weights import encode_tile
 
 from .conftest import RESIDENT, STREAMED, Unit, record_words
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from squeeze_hls import cli, notebook
-from squeeze_hls.builds import open_build
+from squeeze_hls import cli
+from squeeze_hls.artifacts.build_folder import open_build
+from squeeze_hls.flows import notebook
 from squeeze_hls.progress import SILENT
 
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from squeeze_hls import cli, golden
+from squeeze_hls import cli
+from squeeze_hls.artifacts.build_folder import open_build
+from squeeze_hls.artifacts.model_file import read_model
 from squeeze_hls.board import load_board
-from squeeze_hls.builds import open_build
-from squeeze_hls.deploy import read_model
 from squeeze_hls.emit import notebooks, planned, update
+from squeeze_hls.network import golden
 from squeeze_hls.plan import make_plan
 from tests.networks import random_network
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from squeeze_hls import notebook
 from squeeze_hls.emit import notebooks
+from squeeze_hls.flows import notebook
 
 pytestmark = pytest.mark.notebooks
 FIRST_TIME = "Matplotlib is building the font cache"

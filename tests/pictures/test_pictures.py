@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from squeeze_hls import pictures
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import CAFFE, Preprocess
+from squeeze_hls.network import pictures
+from squeeze_hls.network.ir import CAFFE, Preprocess
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

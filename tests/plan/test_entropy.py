@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze_hls.plan.entropy import (
+from squeeze_hls.engine.entropy import (
     CHUNK_BITS,
     LANE_BITS,
     SETS,

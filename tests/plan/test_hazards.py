@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.addresses import Reads
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.program import Program
 from squeeze_hls.errors import SqueezeError
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.addresses import Reads
 from squeeze_hls.plan.checks import PlanError, check_program, set_waits
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.hazards import HazardError, Tracker, prove
-from squeeze_hls.plan.program import Program
 from tests.networks import random_network
 
 

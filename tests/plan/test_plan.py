@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
 from squeeze_hls.board import load_board
-from squeeze_hls.compare import assert_same
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.executor import Executor
 from squeeze_hls.errors import DoesNotFitError
+from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.executor import Executor
 from squeeze_hls.plan.hazards import Tracker
 from squeeze_hls.plan.maps import Maps, logits_name
 from tests.networks import mixed_network, random_network

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.addresses import pool_done
+from squeeze_hls.engine.config import EngineConfig, power_of_two_pieces
+from squeeze_hls.engine.fields import INSTRUCTION, LAYER, RECORDS
+from squeeze_hls.engine.program import pack_program, parse_program
+from squeeze_hls.engine.resources import bram36, resources
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, Pads
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, Pads
 from squeeze_hls.plan import PlanOptions, make_plan
-from squeeze_hls.plan.addresses import pool_done
 from squeeze_hls.plan.ahead import check_shapes, room_for_weights
 from squeeze_hls.plan.checks import PlanError, check_program
-from squeeze_hls.plan.engine import EngineConfig, power_of_two_pieces
-from squeeze_hls.plan.fields import INSTRUCTION, LAYER, RECORDS
-from squeeze_hls.plan.layers import Layout
-from squeeze_hls.plan.program import pack_program, parse_program
-from squeeze_hls.plan.resources import bram36, resources
+from squeeze_hls.plan.lowering import Layout
 from squeeze_hls.plan.schedule import conv_rows, split_rows
 from squeeze_hls.quantize import integers
 from tests.networks import int_conv, random_network

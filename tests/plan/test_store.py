@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
-from squeeze_hls.builds import decode_weights
+from squeeze_hls.engine.executor import Executor
+from squeeze_hls.engine.program import pack_program, parse_program
+from squeeze_hls.engine.store import StoreReader
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.ir import Concat, GlobalAverage, IntNetwork, Pads
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntNetwork, Pads
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.executor import Executor
-from squeeze_hls.plan.program import pack_program, parse_program
-from squeeze_hls.plan.store import StoreReader, encode_tile
+from squeeze_hls.plan.decode import decode_weights
+from squeeze_hls.plan.weights import encode_tile
 from tests.networks import int_conv
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.timing import predict
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.timing import predict
 from tests.networks import random_network
 from tests.plan.test_planner import fire_network
 

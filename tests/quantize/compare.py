@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls.ir import IntNetwork, Preprocess
+from squeeze_hls.network.ir import IntNetwork, Preprocess
 
 
 def assert_same_network(got: IntNetwork, expected: IntNetwork) -> None:

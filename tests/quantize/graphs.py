@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls.ir import CAFFE, Concat, Conv, GlobalAverage, Graph, MaxPool, Pads, Preprocess
+from squeeze_hls.network.ir import CAFFE, Concat, Conv, GlobalAverage, Graph, MaxPool, Pads, Preprocess
 
 PAD = Pads(top=1, left=1, bottom=1, right=1)
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.ir import Add, Conv, Graph, GraphNode, MaxPool
-from squeeze_hls.quantize import batch, coded, measure, rate
+from squeeze_hls.network import golden
+from squeeze_hls.network.ir import Add, Conv, Graph, GraphNode, MaxPool
+from squeeze_hls.quantize import coded, measure, rate
+from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.compress import compress
 from squeeze_hls.quantize.sensitivity import _unpooled, backward, sensitivities
 from tests.quantize.compare import assert_same_network

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from squeeze_hls import golden
+from squeeze_hls.network import golden
 from squeeze_hls.quantize import quantize, statistics
 from tests.frontend.build import Builder, load, relu
 from tests.frontend.dialects import Qdq

@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
-from squeeze_hls import golden, quantize
+from squeeze_hls import quantize
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import load_graph
-from squeeze_hls.ir import TORCHVISION, Conv, IntNetwork, Pads
+from squeeze_hls.network import golden
+from squeeze_hls.network.ir import TORCHVISION, Conv, IntNetwork, Pads
 from tests.networks import random_network
 from tests.quantize.compare import assert_same_network
 from tests.quantize.graphs import PAD, fire_graph, pictures

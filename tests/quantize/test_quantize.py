@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from squeeze_hls import arith, golden, quantize
+from squeeze_hls import quantize
 from squeeze_hls.errors import InputError
-from squeeze_hls.ir import CAFFE, TORCHVISION, Conv, Graph, IntNetwork, Pads, verify_int_network
-from squeeze_hls.quantize import batch, rounding
+from squeeze_hls.network import arith, golden
+from squeeze_hls.network.ir import CAFFE, TORCHVISION, Conv, Graph, IntNetwork, Pads, verify_int_network
+from squeeze_hls.quantize import operators as batch
+from squeeze_hls.quantize import rounding
 from squeeze_hls.quantize.equalize import equalize
 from squeeze_hls.quantize.folding import fold_preprocess
 from tests.quantize.compare import assert_same_network

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import golden, pictures, quantize
+from squeeze_hls import quantize
 from squeeze_hls.frontend import load_graph
-from squeeze_hls.ir import Graph, IntNetwork
-from squeeze_hls.quantize import batch
+from squeeze_hls.network import golden, pictures
+from squeeze_hls.network.ir import Graph, IntNetwork
+from squeeze_hls.quantize import operators as batch
 
 
 @pytest.fixture(scope="module")

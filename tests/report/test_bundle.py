@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from squeeze_hls import bundle as bundle_module
-from squeeze_hls.bundle import Bundle, check_path, write_bundle, write_file
+from squeeze_hls.artifacts import bundle as bundle_module
+from squeeze_hls.artifacts.bundle import Bundle, check_path, write_bundle, write_file
 from squeeze_hls.errors import InputError
 from tests.ssh_board import tree
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from squeeze_hls.deploy import MAX_BYTES, DeployModel, pack_model, read_model
+from squeeze_hls.artifacts.model_file import MAX_BYTES, DeployModel, pack_model, read_model
 from squeeze_hls.errors import InputError
 
 MODEL = DeployModel(

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from squeeze_hls import golden
+from squeeze_hls.artifacts.bundle import to_json
 from squeeze_hls.board import load_board
-from squeeze_hls.builds import decode_weights
 from squeeze_hls.errors import MismatchError
+from squeeze_hls.flows.verify import check_executor, compare_all, require_passed, run_executor
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, make_plan
-from squeeze_hls.report.build_report import Check, build_report, to_json
+from squeeze_hls.plan.decode import decode_weights
+from squeeze_hls.report.build_report import Check, build_report
 from squeeze_hls.report.summary import summary
-from squeeze_hls.verify import check_executor, compare_all, require_passed, run_executor
 from tests.networks import random_network
 
 SEEDS = range(8)

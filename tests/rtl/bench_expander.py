@@ -1,4 +1,4 @@
-"""cocotb bench of the expander with program memory, record memory and weight store, against plan/store.py.
+"""cocotb bench of the expander with program memory, record memory and weight store, against plan/weights.py.
 
 Random programs of tiles of all kinds run over several frames, with random releases, streams with gaps and fetches
 at the other port.  Every tile must be written whole and once, only while its buffer is free, and be announced once.
@@ -14,11 +14,12 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
-from squeeze_hls.plan import entropy, fields
-from squeeze_hls.plan.entropy import Class, Table, make_table
+from squeeze_hls.engine import entropy, fields
+from squeeze_hls.engine.entropy import Class, Table, make_table
+from squeeze_hls.engine.program import Program, half_depth, pack_program, tile_halves
+from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.plan.entropy_fit import fit_tables
-from squeeze_hls.plan.program import Program, half_depth, pack_program, tile_halves
-from squeeze_hls.plan.store import WORD_BYTES, encode_tile, whole_words
+from squeeze_hls.plan.weights import encode_tile, whole_words
 from tests.rtl.common import parameters
 
 PARAMETERS = parameters()

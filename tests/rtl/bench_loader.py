@@ -15,8 +15,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from squeeze_hls.plan.credits import gathered_cells
-from squeeze_hls.plan.fields import HEADER
+from squeeze_hls.engine.addresses import gathered_cells
+from squeeze_hls.engine.fields import HEADER
 from tests.rtl.common import parameters
 
 PIX = parameters()["PIX"]

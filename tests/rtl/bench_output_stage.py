@@ -16,12 +16,12 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge, RisingEdge
 
-from squeeze_hls import arith
-from squeeze_hls.compare import difference
-from squeeze_hls.ir import type_max
-from squeeze_hls.plan import addresses
-from squeeze_hls.plan.fields import BUFFER, INSTRUCTION, LAYER
-from squeeze_hls.plan.program import Row
+from squeeze_hls.engine import addresses
+from squeeze_hls.engine.fields import BUFFER, INSTRUCTION, LAYER
+from squeeze_hls.engine.program import Row
+from squeeze_hls.flows.comparison import difference
+from squeeze_hls.network import arith
+from squeeze_hls.network.ir import type_max
 from tests.rtl.common import failure, pack, parameters, random_generator, start
 from tests.rtl.records import blank, packed
 

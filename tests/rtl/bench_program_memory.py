@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from squeeze_hls.plan.fields import BUFFER, INSTRUCTION, LAYER, Record
+from squeeze_hls.engine.fields import BUFFER, INSTRUCTION, LAYER, Record
 from tests.rtl.common import SEED, failure, parameters, start
 from tests.rtl.records import blank, packed
 

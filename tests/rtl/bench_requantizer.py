@@ -8,7 +8,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from squeeze_hls import arith
+from squeeze_hls.network import arith
 from tests.rtl.common import assert_same, failure, pack, parameters, random_generator, start, unpack
 
 LATENCY = 6  # REQUANT_LATENCY of the package

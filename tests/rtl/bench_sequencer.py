@@ -1,4 +1,4 @@
-"""cocotb bench of the sequencer: programs of random networks, against the addresses of plan/addresses.py.
+"""cocotb bench of the sequencer: programs of random networks, against the addresses of engine/addresses.py.
 
 Around it stand small models of what it talks to: a program memory that takes its time, an expander with two tiles, a
 loader that stores rows as far as credits go, an output stage with two holding registers.  Every step is compared, and
@@ -18,9 +18,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from squeeze_hls.plan import addresses
-from squeeze_hls.plan.fields import BUFFER, INSTRUCTION, LAYER
-from squeeze_hls.plan.program import Program, Row, tile_halves
+from squeeze_hls.engine import addresses
+from squeeze_hls.engine.fields import BUFFER, INSTRUCTION, LAYER
+from squeeze_hls.engine.program import Program, Row, tile_halves
 from tests.rtl.common import failure, parameters, random_generator, start
 from tests.rtl.records import packed
 

@@ -12,7 +12,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from squeeze_hls.plan.fields import PACKET, PACKET_MAGIC, PROGRAM, WEIGHTS
+from squeeze_hls.engine.fields import PACKET, PACKET_MAGIC, PROGRAM, WEIGHTS
 from tests.rtl.common import failure, random_generator, start
 
 LIMIT = 500_000  # cycles of a test

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from squeeze_hls import golden
-from squeeze_hls.ir import IntNetwork
-from squeeze_hls.plan import addresses
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.packets import image_packet, program_packet, stream_packet, streamed_words, weights_packet
-from squeeze_hls.plan.program import Program, half_depth, parse_program, program_crc, tile_halves
+from squeeze_hls.engine import addresses
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.packets import image_packet, program_packet, stream_packet, streamed_words, weights_packet
+from squeeze_hls.engine.program import Program, half_depth, parse_program, program_crc, tile_halves
+from squeeze_hls.network import golden
+from squeeze_hls.network.ir import IntNetwork
 
 WAITS = ("polling", "interrupt", "auto-restart")  # how the bench learns that a start is done
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from squeeze_hls.plan.packets import parse_logits
+from squeeze_hls.engine.packets import parse_logits
 from squeeze_hls.sim.protocol import Start, Transfer
 from squeeze_hls.sim.rtl_engine import IN, INTERRUPT, OUT, WEIGHTS, Beats, RtlEngine
 from squeeze_hls.sim.verilate import compile_engine

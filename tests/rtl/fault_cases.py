@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from squeeze_hls import golden
 from squeeze_hls.board import load_board
-from squeeze_hls.ir import IntNetwork
-from squeeze_hls.plan import Plan, PlanOptions, fields, make_plan
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.packets import image_packet, program_packet, stream_packet, weights_packet
+from squeeze_hls.engine import fields
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.packets import image_packet, program_packet, stream_packet, weights_packet
+from squeeze_hls.network import golden
+from squeeze_hls.network.ir import IntNetwork
+from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.sim.protocol import Start, Transfer
 
 Words = np.ndarray  # uint64 (n,), the beats of a packet

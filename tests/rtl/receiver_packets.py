@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from squeeze_hls.plan import fields
-from squeeze_hls.plan.entropy import STATES, Table
-from squeeze_hls.plan.program import Program, pack_program
+from squeeze_hls.engine import fields
+from squeeze_hls.engine.entropy import STATES, Table
+from squeeze_hls.engine.program import Program, pack_program
 from tests.rtl.common import parameters
 
 PARAMETERS = parameters()

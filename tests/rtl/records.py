@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from squeeze_hls.plan.fields import Record
-from squeeze_hls.plan.program import Row
+from squeeze_hls.engine.fields import Record
+from squeeze_hls.engine.program import Row
 
 
 def blank(record: Record, **values: int) -> Row:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from squeeze_hls import golden
-from squeeze_hls.compare import assert_same
+from squeeze_hls.engine.addresses import blocks
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.program import half_depth, tile_halves
+from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan
-from squeeze_hls.plan.addresses import blocks
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.program import half_depth, tile_halves
 from squeeze_hls.sim.rtl import Frame, load, run_frames
 from squeeze_hls.sim.rtl_engine import IN, OUT, WEIGHTS, RtlEngine
 from squeeze_hls.sim.verilate import compile_engine

@@ -9,14 +9,14 @@ import zlib
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.entropy import EXTRA_MAX, STATE_BITS
+from squeeze_hls.engine.executor import Executor
+from squeeze_hls.engine.program import pack_program, parse_program
 from squeeze_hls.errors import InputError
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.entropy import EXTRA_MAX, STATE_BITS
-from squeeze_hls.plan.executor import Executor
-from squeeze_hls.plan.program import pack_program, parse_program
 from squeeze_hls.sim.rtl import SimulatedRtl
 from tests.networks import random_network
 from tests.rtl.simulated import engine

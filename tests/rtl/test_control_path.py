@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.program import Program
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.ir import GlobalAverage, IntNetwork, Pads
+from squeeze_hls.network.ir import GlobalAverage, IntNetwork, Pads
 from squeeze_hls.plan import PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.program import Program
 from tests.networks import int_conv, random_network
 from tests.rtl.runner import run, shapes
 

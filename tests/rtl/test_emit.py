@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import golden, tools
+from squeeze_hls import tools
+from squeeze_hls.artifacts.bundle import Bundle
 from squeeze_hls.board import load_board
-from squeeze_hls.bundle import Bundle
-from squeeze_hls.compare import assert_same
 from squeeze_hls.emit import rtl
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.entropy import STATES
+from squeeze_hls.engine.packets import image_packet, parse_logits, program_packet, weights_packet
+from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.entropy import STATES
-from squeeze_hls.plan.packets import image_packet, parse_logits, program_packet, weights_packet
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import INTERRUPT, RtlEngine
 from squeeze_hls.sim.verilate import compile_engine

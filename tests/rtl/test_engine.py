@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import pictures
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.frontend import load_graph
-from squeeze_hls.ir import IntNetwork
+from squeeze_hls.network import pictures
+from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.plan import PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.quantize import to_int
 from squeeze_hls.sim.rtl import load
 from squeeze_hls.sim.verilate import compile_engine

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import cli, pictures
+from squeeze_hls import cli
+from squeeze_hls.artifacts.build_folder import open_build
 from squeeze_hls.board import load_board
-from squeeze_hls.builds import open_build
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.frontend import load_graph
+from squeeze_hls.network import pictures
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.quantize import to_int
 from squeeze_hls.sim.verilate import parameters, rtl_sources
 from tests.networks import mixed_network

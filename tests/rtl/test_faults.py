@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from squeeze_hls import tools
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.packets import parse_logits
 from squeeze_hls.errors import ToolFailedError
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.packets import parse_logits
 from squeeze_hls.sim.csim import CSim
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import IN, IN_EMPTY, OUT, WEIGHTS

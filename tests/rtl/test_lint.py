@@ -8,7 +8,7 @@ import pytest
 
 from squeeze_hls import tools
 from squeeze_hls.emit.rtl import parameters, rtl_sources
-from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.engine.config import EngineConfig
 from tests.rtl.runner import require
 
 SHAPES = {

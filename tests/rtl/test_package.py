@@ -7,7 +7,7 @@ import re
 import pytest
 
 from squeeze_hls.emit.rtl import PACKAGE, render_package
-from squeeze_hls.plan import fields
+from squeeze_hls.engine import fields
 
 
 def test_checked_in_package_is_in_sync(root):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze_hls import golden
 from squeeze_hls.board import load_board
-from squeeze_hls.compare import assert_same
+from squeeze_hls.engine.config import EngineConfig
+from squeeze_hls.engine.packets import parse_logits
 from squeeze_hls.errors import ToolFailedError
+from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
-from squeeze_hls.plan.packets import parse_logits
 from squeeze_hls.sim.protocol import Packets, Transfer
 from squeeze_hls.sim.rtl import SimulatedRtl, load, run_frames
 from squeeze_hls.sim.rtl_engine import IN, IN_EMPTY, INTERRUPT, OUT, PACKET_OUT, RtlEngine

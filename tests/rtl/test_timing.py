@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.sim import rtl
 from tests.networks import random_network
 from tests.rtl.runner import BUILDS, require

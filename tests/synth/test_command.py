@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from squeeze_hls import cli
-from squeeze_hls.builds import open_build
+from squeeze_hls.artifacts.build_folder import open_build
 from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.synth.cells import count
 from squeeze_hls.synth.levels import Path as LogicPath

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig, power_of_two_pieces
+from squeeze_hls.engine.resources import resources
 from squeeze_hls.errors import InputError, ToolFailedError
-from squeeze_hls.plan.engine import EngineConfig, power_of_two_pieces
-from squeeze_hls.plan.resources import resources
 from squeeze_hls.synth.run import Synthesis, family_of, synthesize, synthesize_engine
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pyosys") is None, reason="pyosys is not installed")

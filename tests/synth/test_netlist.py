@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.sim.rtl import RtlResult
 from squeeze_hls.synth.netlist import check_netlist, difference, sources
 from squeeze_hls.synth.run import synthesize

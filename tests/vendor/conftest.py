@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from squeeze_hls import cli
-from squeeze_hls.builds import open_build
-from squeeze_hls.emit.hwh import handoff
+from squeeze_hls.artifacts.build_folder import open_build
+from squeeze_hls.bitstream.project import make_project
+from squeeze_hls.emit.block_design.hwh import handoff
 from squeeze_hls.progress import SILENT
-from squeeze_hls.vendor.project import make_project
 from tests.vendor.tcl import HERE, tclsh
 
 DIGITS = HERE.parent / "fixtures" / "digits"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from squeeze_hls.builds import open_build
-from squeeze_hls.vendor import archive
-from squeeze_hls.vendor.result import BIT, HWH, LIMITS, TIMING
+from squeeze_hls.artifacts.build_folder import open_build
+from squeeze_hls.bitstream import archive
+from squeeze_hls.bitstream.result import BIT, HWH, LIMITS, TIMING
 from tests.vendor.conftest import Tools, report_of
 
 
@@ -155,8 +155,8 @@ def test_of_the_other_flow(mine: Path, returned: Path, tools: Tools) -> None:
 
 def test_a_disk_that_fails_in_between(mine: Path, returned: Path, tools: Tools) -> None:
     """The build stays whole: its report speaks of no file that is not the one it means."""
+    from squeeze_hls.bitstream import result
     from squeeze_hls.errors import InputError
-    from squeeze_hls.vendor import result
 
     assert tools.run(mine, "--import", returned, "-q").code == 0
     write = result.write_file
@@ -234,8 +234,8 @@ def test_a_truncated_archive(mine: Path, returned: Path, tools: Tools, tmp_path:
 
 
 def test_damaged_headers(returned: Path) -> None:
+    from squeeze_hls.bitstream.result import read_header
     from squeeze_hls.errors import InputError
-    from squeeze_hls.vendor.result import read_header
 
     files = archive.read_result(returned)
     data = files[BIT]

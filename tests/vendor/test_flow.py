@@ -14,8 +14,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from squeeze_hls.builds import open_build
-from squeeze_hls.vendor.flow import phase
+from squeeze_hls.artifacts.build_folder import open_build
+from squeeze_hls.bitstream.flow import phase
 from tests.vendor.conftest import Tools, report_of
 
 RTL = ["synthesis", "implementation", "bitstream"]
@@ -32,6 +32,7 @@ def test_rtl(mine: Path, root: Path, tools: Tools) -> None:
     assert done.code == 0, done.err
     report = json.loads(done.out)
     assert report == report_of(mine)
+    assert before["notes"] and done.err.splitlines() == [f"note: {note}" for note in before["notes"]]
     jsonschema.validate(report, json.loads((root / "docs" / "report.schema.json").read_text()))
     assert tools.steps == RTL
     for call in tools.calls:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from squeeze_hls.bitstream.reports import parse_csynth, parse_timing, parse_utilization
+from squeeze_hls.bitstream.result import require_timing
 from squeeze_hls.errors import ToolFailedError
-from squeeze_hls.vendor.reports import parse_csynth, parse_timing, parse_utilization
-from squeeze_hls.vendor.result import require_timing
 
 SUMMARY = """
 | Design Timing Summary

@@ -11,10 +11,11 @@ import pytest
 
 from squeeze_hls.board import load_board
 from squeeze_hls.driver import _generated, hardware
-from squeeze_hls.emit import hls, registers, rtl
-from squeeze_hls.emit.design import PROCESSORS, BlockDesign
-from squeeze_hls.emit.hwh import handoff
-from squeeze_hls.emit.vivado import board_design
+from squeeze_hls.emit import hls, rtl
+from squeeze_hls.emit.block_design.design import PROCESSORS, BlockDesign
+from squeeze_hls.emit.block_design.hwh import handoff
+from squeeze_hls.emit.block_design.vivado import board_design
+from squeeze_hls.engine import registers
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from tests.networks import random_network
 from tests.vendor.tcl import properties, run_tcl

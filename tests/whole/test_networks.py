@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze_hls import golden, pictures, tools
+from squeeze_hls import tools
 from squeeze_hls.board import board_names, load_board
+from squeeze_hls.engine.executor import Executor
+from squeeze_hls.engine.store import StoreReader
 from squeeze_hls.errors import DoesNotFitError
+from squeeze_hls.flows.verify import compare_all, run_executor
 from squeeze_hls.frontend import load_graph
-from squeeze_hls.ir import IntConv, IntNetwork
+from squeeze_hls.network import golden, pictures
+from squeeze_hls.network.ir import IntConv, IntNetwork
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.plan.executor import Executor
-from squeeze_hls.plan.store import StoreReader
 from squeeze_hls.quantize import to_int
 from squeeze_hls.sim.csim import CSim, run_frames
-from squeeze_hls.verify import compare_all, run_executor
 
 PICTURES = ("coffee", "chelsea", "rocket", "astronaut", "china")
 RIGHT = {"coffee": {967}, "chelsea": {281, 282, 285}}  # espresso; tabby, tiger and Egyptian cat

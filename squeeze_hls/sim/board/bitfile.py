@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from squeeze_hls.builds import Build, open_build, parse_engine
-from squeeze_hls.bundle import write_file
-from squeeze_hls.emit.design import PROCESSORS, BlockDesign, describe
-from squeeze_hls.emit.hwh import handoff
+from squeeze_hls.artifacts.build_folder import Build, open_build, parse_engine
+from squeeze_hls.artifacts.bundle import write_file
+from squeeze_hls.emit.block_design.design import PROCESSORS, BlockDesign, describe
+from squeeze_hls.emit.block_design.hwh import handoff
 from squeeze_hls.emit.rtl import TOP
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import InputError
-from squeeze_hls.plan.engine import EngineConfig
 from squeeze_hls.plan.planner import Plan
 
 NAME = "squeeze_engine"

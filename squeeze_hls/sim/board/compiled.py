@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from squeeze_hls.plan.engine import EngineConfig
+from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.sim.board import bitfile
 from squeeze_hls.sim.cache import compiled_folder
 from squeeze_hls.sim.verilate import compile_engine

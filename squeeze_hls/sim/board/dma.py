@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from squeeze_hls.emit.design import LENGTH_BITS
+from squeeze_hls.emit.block_design.design import LENGTH_BITS
 from squeeze_hls.sim.board.faults import Faults
 from squeeze_hls.sim.board.memory import Memory
 from squeeze_hls.sim.protocol import Transfer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from squeeze_hls.emit.design import INTC_REGISTERS
+from squeeze_hls.emit.block_design.design import INTC_REGISTERS
 
 ENABLED, HARDWARE = 1, 2  # bits of MER
 _NAMES = {offset: name for name, offset in INTC_REGISTERS.items()}

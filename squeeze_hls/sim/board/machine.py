@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from squeeze_hls.emit.design import BlockDesign
+from squeeze_hls.emit.block_design.design import BlockDesign
+from squeeze_hls.engine.packets import program_packet, weights_packet
 from squeeze_hls.errors import ToolFailedError
-from squeeze_hls.plan.packets import program_packet, weights_packet
 from squeeze_hls.sim.board.bitfile import Bitfile
 from squeeze_hls.sim.board.clocks import ClockRegisters
 from squeeze_hls.sim.board.dma import CHANNEL_BYTES, CONTROL, RESET, BoardError, Channel, Receiver, Sender
