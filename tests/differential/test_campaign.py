@@ -12,7 +12,7 @@ import pytest
 
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.frontend import load_graph
-from squeeze_hls.ir import Concat, Conv, Graph, IntConv, IntNetwork, Pads
+from squeeze_hls.network.ir import Concat, Conv, Graph, IntConv, IntNetwork, Pads
 from squeeze_hls.quantize import to_int
 from tests.differential.choices import Choices, shrink
 
