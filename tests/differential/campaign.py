@@ -59,7 +59,7 @@ class Tally:
         if verdict.kind == "accepted":
             self.dull += int(verdict.figures["dull"])
             self.exact += int(verdict.figures["exact"])
-            self.loss = max(self.loss, 0.0 if verdict.figures["exact"] else verdict.figures["loss"])
+            self.loss = max(self.loss, verdict.figures["loss"])
             return
         self.reasons[verdict.kind, alike(verdict)] += 1
         if verdict.failed:

@@ -4,8 +4,9 @@ Every layer is computed on integers that the judge's input tensors stand for, so
 errors do not add up.  The bound of a value, in steps of the output, is
 
 * the distance of the judge's inputs from those integers (none, where the judge quantizes them), through the layer,
-* one and a half accumulator steps: biases are whole ones, and may be moved by one to put thresholds right,
-* the error of the judge's own floating-point sums, and of the multiplier's 17 bits,
+* half an accumulator step, for biases are whole ones, and the error of the multiplier's 17 bits (of 8-bit outputs one
+  step more, and more of the multiplier: quantize/thresholds.py moves both to put thresholds right),
+* the error of the judge's own floating-point sums,
 * and one half, for rounding, where the judge rounds the value itself; the same integer is always well.
 """
 
@@ -20,8 +21,8 @@ from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNo
 
 FLOAT_ERROR = 2.0**-20  # of the sum of magnitudes, for sums of a few hundred float32 products
 HALF_ERROR = 2.0**-8  # the same in float16
-BIAS_ERROR = 1.5  # accumulator steps
-MULTIPLIER_ERROR = 2.0**-13  # relative; quantize/thresholds.py may move a multiplier by 8
+BIAS_ERROR = {True: 0.5, False: 1.5}  # accumulator steps, of u16 and of u8 outputs
+MULTIPLIER_ERROR = {True: 2.0**-17, False: 2.0**-13}  # relative
 ON_GRID = 0.01  # of a step: a value this near to one is taken for rounded
 
 
@@ -68,6 +69,7 @@ def compute(node: IntNode, inputs: list[Known], error: float, border: Border) ->
     assert isinstance(node, GlobalAverage), f"a kind of layer that is not judged: {type(node).__name__}"
     total = golden.pixel_sum(inputs[0].integers).reshape(1, 1, -1).astype(np.float64)
     slack = inputs[0].slack.sum(axis=(0, 1), keepdims=True)
+    error = max(error, inputs[0].integers[:, :, 0].size * 2.0**-24)  # pixels that are alike are rounded alike
     bound = slack + error * (total + slack) + ON_GRID
     return Computed(total, bound, total, np.full(total.shape[2], np.inf))
 
@@ -79,11 +81,9 @@ def _conv(node: IntConv, x: Known, error: float, border: Border) -> Computed:
     magnitude = np.abs(node.weight.astype(np.float64))
     around = golden.pad(x.slack, node.pads, border.slack)
     reach = _sums(node, np.abs(padded.astype(np.float64)), magnitude) + np.abs(node.bias)
-    bound = (
-        (_sums(node, around, magnitude) + BIAS_ERROR + error * reach) * factor
-        + np.abs(real) * MULTIPLIER_ERROR
-        + ON_GRID
-    )
+    wide = node.top > arith.ACTIVATION_MAX
+    bound = (_sums(node, around, magnitude) + BIAS_ERROR[wide] + error * reach) * factor
+    bound += np.abs(real) * MULTIPLIER_ERROR[wide] + ON_GRID
     return Computed(real, bound, golden.conv(node, padded), np.full(len(node.bias), node.top))
 
 
