@@ -71,8 +71,9 @@ def test_commands_that_take_a_quantized_model_say_the_same(run: Run, padded: Pat
     (here / "p.json").write_text(json.dumps({"mean": [123.25] * 3, "scale": [1 / 64] * 3}))
     for name in ("golden", "executor", "evaluate", "build"):
         result = run(*COMMANDS[name](Path("q.onnx"), images), "--preprocess", "p.json", "--json")
-        begins(told(result), "no class names in the model", "conv1: the padded border is pixels (123, 123, 123)")
         assert told(result) == result.json["notes"]
+        for words in ("no class names in the model", "conv1: the padded border is pixels (123, 123, 123)"):
+            assert any(note.startswith(words) for note in told(result)), (name, result.err)
 
 
 def test_commands_that_run_a_build_say_what_was_said_when_it_was_built(run: Run, padded: Path, images: Path) -> None:
