@@ -17,6 +17,7 @@ from squeeze_hls.network.ir import IntConv
 
 NEIGHBOURS = 8  # multipliers on either side that are tried
 WORTH_SAYING = 0.005  # of the outputs of a convolution
+FAR = 2.0**40  # beyond all sums of products
 TIE = 1e-9  # relative: a threshold this near to an integer is a sum that lies exactly on a half
 
 
@@ -67,13 +68,13 @@ def fit(conv: IntConv, bias: np.ndarray, factor: np.ndarray) -> Fitted:
     multiplier[rows] += chosen[:, 0]
     offset[rows] += chosen[:, 1]
     fitted = replace(conv, multiplier=multiplier.astype(np.int32), bias=offset.astype(np.int32))
-    count = max(int(reached.sum()), 1)
-    return Fitted(conv=fitted, wrong=int(best.sum()), thresholds=count, share=float(best @ factor) / count)
+    within = max(int(reached.sum()), 1)
+    return Fitted(conv=fitted, wrong=int(best.sum()), thresholds=within, share=float(best @ factor) / within)
 
 
 def _wanted(steps: np.ndarray, bias: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """The least sums of products (O, steps), int64, at which the model's outputs reach each step."""
-    exact = (steps - 0.5) / factor[:, None] - bias[:, None]
+    exact = np.clip((steps - 0.5) / factor[:, None] - bias[:, None], -FAR, FAR)
     near = np.rint(exact)
     on_half = np.abs(exact - near) <= TIE * np.maximum(np.abs(exact), 1)
     even = steps % 2 == 0  # a half goes to the even one of its neighbours
