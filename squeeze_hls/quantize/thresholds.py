@@ -16,6 +16,8 @@ from squeeze_hls.network import arith
 from squeeze_hls.network.ir import IntConv
 
 NEIGHBOURS = 8  # multipliers on either side that are tried
+WORTH_SAYING = 0.005  # of the outputs of a convolution
+FAR = 2.0**40  # beyond all sums of products
 TIE = 1e-9  # relative: a threshold this near to an integer is a sum that lies exactly on a half
 
 
@@ -26,6 +28,7 @@ class Fitted:
     conv: IntConv
     wrong: int
     thresholds: int
+    share: float  # of the outputs, about: those whose sum lies between the model's threshold and ours
 
 
 def fit(conv: IntConv, bias: np.ndarray, factor: np.ndarray) -> Fitted:
@@ -35,7 +38,7 @@ def fit(conv: IntConv, bias: np.ndarray, factor: np.ndarray) -> Fitted:
     model rounds halves to even.  Channels whose thresholds are all right, and u16 outputs, stay as they are.
     """
     if conv.top > arith.ACTIVATION_MAX:
-        return Fitted(conv=conv, wrong=0, thresholds=0)
+        return Fitted(conv=conv, wrong=0, thresholds=0, share=0.0)
     steps = np.arange(1, conv.top + 1)
     wanted = _wanted(steps, bias, factor)
     flat = conv.weight.reshape(len(bias), -1).astype(np.int64)
@@ -65,12 +68,13 @@ def fit(conv: IntConv, bias: np.ndarray, factor: np.ndarray) -> Fitted:
     multiplier[rows] += chosen[:, 0]
     offset[rows] += chosen[:, 1]
     fitted = replace(conv, multiplier=multiplier.astype(np.int32), bias=offset.astype(np.int32))
-    return Fitted(conv=fitted, wrong=int(best.sum()), thresholds=int(reached.sum()))
+    within = max(int(reached.sum()), 1)
+    return Fitted(conv=fitted, wrong=int(best.sum()), thresholds=within, share=float(best @ factor) / within)
 
 
 def _wanted(steps: np.ndarray, bias: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """The least sums of products (O, steps), int64, at which the model's outputs reach each step."""
-    exact = (steps - 0.5) / factor[:, None] - bias[:, None]
+    exact = np.clip((steps - 0.5) / factor[:, None] - bias[:, None], -FAR, FAR)
     near = np.rint(exact)
     on_half = np.abs(exact - near) <= TIE * np.maximum(np.abs(exact), 1)
     even = steps % 2 == 0  # a half goes to the even one of its neighbours
@@ -79,12 +83,11 @@ def _wanted(steps: np.ndarray, bias: np.ndarray, factor: np.ndarray) -> np.ndarr
 
 def note(found: list[Fitted]) -> tuple[str, ...]:
     """What the user should know where thresholds stay wrong."""
-    wrong, all_of_them = sum(f.wrong for f in found), sum(f.thresholds for f in found)
-    if not wrong:
+    seen = [f for f in found if f.share > WORTH_SAYING]
+    if not seen:
         return ()
-    worst = max(found, key=lambda f: f.wrong / max(f.thresholds, 1))
+    worst = max(seen, key=lambda f: f.share)
     return (
-        f"{wrong:,} of {all_of_them:,} output steps begin one sum of products from the model's, most of them in "
-        f"'{worst.conv.name}' ({worst.wrong / worst.thresholds:.1%}): multipliers have 17 bits, and exact halves are "
-        "rounded up, not to even.",
+        f"{len(seen)} convolutions give some outputs one step beside the model's, '{worst.conv.name}' about "
+        f"{worst.share:.1%} of them: sums on exact halves are rounded up, not to even, and biases to whole sums.",
     )

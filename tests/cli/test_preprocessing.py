@@ -140,7 +140,9 @@ def test_a_build_says_that_it_ignores_preprocessing(run: Run, digits: Path, buil
     assert result.out == run("run", built, photo).out
 
 
-def test_onnx_runtime_runs_a_model_at_the_size_asked_for(run: Run, digits: Path, dynamic: Path, here: Path) -> None:
+def test_onnx_runtime_runs_a_model_at_the_size_that_is_asked_for(
+    run: Run, digits: Path, dynamic: Path, here: Path
+) -> None:
     pytest.importorskip("onnxruntime")
     photo, options = digits / "test" / "1" / "1500.png", ("--on", "onnxruntime", "--preprocess", "torchvision")
     assert run("run", digits / "digits.onnx", photo, *options, "--input", "64").code == 0

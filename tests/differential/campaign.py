@@ -59,7 +59,7 @@ class Tally:
         if verdict.kind == "accepted":
             self.dull += int(verdict.figures["dull"])
             self.exact += int(verdict.figures["exact"])
-            self.loss = max(self.loss, 0.0 if verdict.figures["exact"] else verdict.figures["loss"])
+            self.loss = max(self.loss, verdict.figures["loss"])
             return
         self.reasons[verdict.kind, alike(verdict)] += 1
         if verdict.failed:
@@ -90,7 +90,11 @@ def _judged(seeds: list[int]) -> list[tuple[int, str, Verdict]]:
     with tempfile.TemporaryDirectory() as folder:
         results = []
         for seed in seeds:
-            case = generate(seed)
+            try:
+                case = generate(seed)
+            except Exception as error:
+                error.add_note(f"the grammar fails for seed {seed}")
+                raise
             results.append((seed, case.dialect, judge(case, Path(folder))))
         return results
 

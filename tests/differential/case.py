@@ -27,6 +27,8 @@ class Case:
     model: onnx.ModelProto
     size: tuple[int, int]  # height and width of the picture
     ending: tuple[str, ...] = ()
+    layout: str = "NCHW"
+    uneven: bool = False  # channels are far apart in size: what 8 bits for all of them lose is not judged
     half: bool = False  # something is computed in float16
     picture_quantizer: bool = False
     logits_away: float = 0.0  # how far a quantizer may round the logits, which is left out with a note

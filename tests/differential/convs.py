@@ -78,6 +78,7 @@ def conv(
     how = c.pick(f"{site}/bias", ("input", "none", "added", "huge"), (86, 12, 1, 0.3))
     if how == "huge":
         bias[0] = 1e4
+        w.uneven = True
     if how in ("input", "huge"):
         inputs.append(d.bias(site, bias, x, scale))
     y = x.to(w.op("Conv", *inputs, **attributes), (outputs, *shape.out(x)), 1.0)
@@ -103,6 +104,7 @@ def _weights(w: Writer, site: str, shape: tuple[int, ...], size: float) -> np.nd
         values[:] = 0
     if kind == "sparse":
         values *= rng.random(shape) < 0.3
+    w.uneven |= kind in ("tiny", "huge")
     return values * {"tiny": 1e-5, "huge": 1e4}.get(kind, 1.0)
 
 

@@ -40,6 +40,10 @@ class Dialect:
     def quantize(self, site: str, x: Map, steps: Steps | None) -> Map:
         return x
 
+    def read_again(self, site: str, x: Map) -> Map:
+        """The map, maybe with a dequantizer of its own."""
+        return x
+
     def activation(self, site: str, y: Map, steps: Steps | None) -> Map:
         """A ReLU and a quantizer, in an order that somebody's exporter writes."""
         if steps is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from onnx import helper
 
 from tests.differential.writer import Map, Writer
 
@@ -111,12 +112,13 @@ RELUS = (
     "PRelu 0",
     "ThresholdedRelu 0",
     "Where",
+    "a function",
 )
 
 
 def relu(w: Writer, site: str, x: Map) -> Map:
     """A ReLU as somebody writes it."""
-    form = w.c.pick(f"{site}/relu", RELUS, (94, 2, 1.5, 0.5, 0.2, 0.2, 0.1, 0.1))
+    form = w.c.pick(f"{site}/relu", RELUS, (94, 2, 1.5, 0.5, 0.2, 0.2, 0.1, 0.1, 0.2))
     size = 0.75 * x.size
     if form == "Clip from 0":
         return x.to(clip(w, x.name, 0.0, None), size=size)
@@ -133,4 +135,16 @@ def relu(w: Writer, site: str, x: Map) -> Map:
     if form == "Where" and w.opset >= 9:
         zero = w.const(0.0)
         return x.to(w.op("Where", w.op("Greater", x.name, zero), x.name, zero), size=size)
+    if form == "a function" and w.opset >= 13:
+        return x.to(w.op(f"{_local_relu(w)}.Rectify", x.name), size=size)
     return x.to(w.op("Relu", x.name), size=size)
+
+
+def _local_relu(w: Writer) -> str:
+    """The domain of a function of the model itself that is a ReLU."""
+    domain = "local.functions"
+    if not w.functions:
+        node = helper.make_node("Relu", ["a"], ["b"])
+        opsets = [helper.make_opsetid("", w.opset)]
+        w.functions.append(helper.make_function(domain, "Rectify", ["a"], ["b"], [node], opsets))
+    return domain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from squeeze_hls.frontend import PREPROCESS_KEY
 from tests.differential.case import Case
@@ -13,6 +13,7 @@ from tests.differential.choices import Choices, Made
 from tests.differential.convs import conv, max_pool
 from tests.differential.dialects import Dialect
 from tests.differential.heads import head, tail
+from tests.differential.inputs import picture
 from tests.differential.qdq import ActivationsOnly, Float8, Qcdq, Qdq
 from tests.differential.qonnx_nodes import Qonnx, WeightsOnly
 from tests.differential.settings import Settings, settings, spread
@@ -45,16 +46,17 @@ def generate(seed: int, made: Made | None = None) -> Case:
     x = Map(name=source, shape=(3, *chosen.size), size=spread(how.scale))
     if d.quantizes:
         d.pixel, d.black = how.scale[0], int(np.clip(round(how.mean[0]), 0, 255))  # type: ignore[attr-defined]
-    quantized = d.picture(x)
-    end = tail(w, d, head(w, d, _body(w, d, between(w, "picture", quantized, 0.5))))
+    x, case.picture_quantizer = picture(w, d, x, chosen.layout)
+    end = tail(w, d, head(w, d, _body(w, d, x)))
     outputs = [end.name]
     if c.rare("a second output"):
         outputs.append(c.pick("second output is", [n.output[0] for n in w.nodes]))
     _unused(w, source)
-    case.model = w.model(source, chosen.shape, outputs)
+    case.model = w.model(source, chosen.shape, outputs, TensorProto.UINT8 if chosen.layout == "bytes" else w.own_type)
     _finish(c, case, chosen)
     case.ending, case.half, case.logits_away = tuple(end.ending), w.half, end.away
-    case.picture_quantizer = quantized is not x
+    case.uneven = w.uneven
+    case.layout = chosen.layout
     return case
 
 
@@ -109,7 +111,8 @@ def _fire(w: Writer, d: Dialect, site: str, x: Map) -> Map:
     parts = []
     for i, width in enumerate(widths):
         kernel = 1 if i % 2 == 0 else 3
-        y = conv(w, d, f"{site}/branch{i}", thin, width, kernel, pad=kernel // 2, joined=True)
+        read = d.read_again(f"{site}/branch{i}", thin)
+        y = conv(w, d, f"{site}/branch{i}", read, width, kernel, pad=kernel // 2, joined=True)
         steps = None if whole else _part(w, f"{site}/branch{i}", common)
         parts.append(d.activation(f"{site}/branch{i}", y, steps))
     y = _joined(w, site, thin, parts)

@@ -35,6 +35,7 @@ HEADS = (
     "conv of all",
     "pool between",
     "sum of two",
+    "no average",
 )
 
 
@@ -58,6 +59,8 @@ def head(w: Writer, d: Dialect, x: Map) -> End:
         other = d.activation("other", conv(w, d, "other", x, y.channels, 1), d.steps("other", 1.0, last=True))
         if other.shape == y.shape:
             y = y.to(w.op("Add", y.name, other.name))
+    if kind == "no average":
+        return End(name=y.name, dims=list(y.shape))
     if kind == "pool between":
         y = max_pool(w, "before average", y)
     return average(w, between(w, "before average", y, 1.5))
@@ -192,6 +195,10 @@ def _reshaped(w: Writer, site: str, end: End) -> None:
     count, batch = math.prod(end.dims), 1 if isinstance(w.batch, str) else w.batch
     if kind == "flatten":
         end.name, end.dims = w.op("Flatten", end.name, axis=w.c.pick(f"{site}/axis", (None, 1))), [count]
+    elif kind == "reshape" and w.opset >= 10 and w.c.below(f"{site}/computed shape", 2, (7, 3)):
+        first = w.op("Gather", w.op("Shape", end.name), w.const(0, np.int64), axis=0)
+        shape = w.op("Concat", forms.unsqueeze(w, first, [0]), w.ints(-1), axis=0)
+        end.name, end.dims = w.op("Reshape", end.name, shape), [count]
     elif kind == "reshape":
         target, dims = w.c.pick(
             f"{site}/to",

@@ -4,9 +4,10 @@ Every layer is computed on integers that the judge's input tensors stand for, so
 errors do not add up.  The bound of a value, in steps of the output, is
 
 * the distance of the judge's inputs from those integers (none, where the judge quantizes them), through the layer,
-* half an accumulator step, in which biases are whole,
-* the error of the judge's own floating-point sums, and of the multiplier's 17 bits,
-* and one half, for rounding, where the judge rounds the value itself.
+* half an accumulator step, for biases are whole ones, and the error of the multiplier's 17 bits (of 8-bit outputs one
+  step more, and more of the multiplier: quantize/thresholds.py moves both to put thresholds right),
+* the error of the judge's own floating-point sums,
+* and one half, for rounding, where the judge rounds the value itself; the same integer is always well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNo
 
 FLOAT_ERROR = 2.0**-20  # of the sum of magnitudes, for sums of a few hundred float32 products
 HALF_ERROR = 2.0**-8  # the same in float16
+BIAS_ERROR = {True: 0.5, False: 1.5}  # accumulator steps, of u16 and of u8 outputs
+MULTIPLIER_ERROR = {True: 2.0**-17, False: 2.0**-13}  # relative
 ON_GRID = 0.01  # of a step: a value this near to one is taken for rounded
 
 
@@ -66,6 +69,7 @@ def compute(node: IntNode, inputs: list[Known], error: float, border: Border) ->
     assert isinstance(node, GlobalAverage), f"a kind of layer that is not judged: {type(node).__name__}"
     total = golden.pixel_sum(inputs[0].integers).reshape(1, 1, -1).astype(np.float64)
     slack = inputs[0].slack.sum(axis=(0, 1), keepdims=True)
+    error = max(error, inputs[0].integers[:, :, 0].size * 2.0**-24)  # pixels that are alike are rounded alike
     bound = slack + error * (total + slack) + ON_GRID
     return Computed(total, bound, total, np.full(total.shape[2], np.inf))
 
@@ -77,7 +81,9 @@ def _conv(node: IntConv, x: Known, error: float, border: Border) -> Computed:
     magnitude = np.abs(node.weight.astype(np.float64))
     around = golden.pad(x.slack, node.pads, border.slack)
     reach = _sums(node, np.abs(padded.astype(np.float64)), magnitude) + np.abs(node.bias)
-    bound = (_sums(node, around, magnitude) + 0.5 + error * reach) * factor + np.abs(real) * 2.0**-17 + ON_GRID
+    wide = node.top > arith.ACTIVATION_MAX
+    bound = (_sums(node, around, magnitude) + BIAS_ERROR[wide] + error * reach) * factor
+    bound += np.abs(real) * MULTIPLIER_ERROR[wide] + ON_GRID
     return Computed(real, bound, golden.conv(node, padded), np.full(len(node.bias), node.top))
 
 
@@ -100,7 +106,9 @@ def _add(node: IntAdd, inputs: list[Known], error: float) -> Computed:
 def differences(computed: Computed, judged: np.ndarray) -> np.ndarray:
     """By how many steps more than allowed the judge's values (in steps) are away, elementwise; 0 and less is well."""
     have, want = (np.clip(v, 0, computed.top) for v in (computed.real, judged))
-    return np.abs(have - want) - computed.bound - 0.5 * on_grid(want)
+    rounded = on_grid(want)
+    same = rounded & (np.rint(want) == computed.rounded)
+    return np.where(same, 0, np.abs(have - want) - computed.bound - 0.5 * rounded)
 
 
 def known(judged: np.ndarray, top: np.ndarray, *, clips: bool) -> Known:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
+from tests.differential import forms
 from tests.differential.dialects import Quantizing
 from tests.differential.routes import moved, routed
 from tests.differential.writer import MICROSOFT, Map, Steps
@@ -62,8 +63,27 @@ class Qdq(Quantizing):
             q = w.op("QuantizeLinear", routed(w, f"{site}/floats", floats), scale_name, signed, axis=axis)
             if how == "clipped":
                 q = w.op("Clip", q, w.const(low + offset, kind), w.const(top + offset, kind))
-        name = w.op("DequantizeLinear", q, scale_name, *([zero] if zero else []), axis=axis)
+        operands = (scale_name, *([zero] if zero else []))
+        if how == "integers" and not isinstance(kind, int) and c.rare(f"{site}/turned", 3):
+            return self._turned(site, integers + offset, kind, operands, per_tensor), scale
+        name = w.op("DequantizeLinear", q, *operands, axis=axis)
         return moved(w, site, name, values), scale
+
+    def _turned(self, site: str, integers: np.ndarray, kind: Any, operands: tuple[str, ...], per_tensor: bool) -> str:
+        """Weights stored with their axes in another order, as TensorFlow has them, or flat, and brought back."""
+        perm = self.c.pick(f"{site}/perm", ((2, 3, 1, 0), (1, 0, 2, 3), (0, 2, 3, 1)))
+        if integers.ndim != 4:
+            perm = tuple(range(integers.ndim))[::-1]
+        axis = None if per_tensor else perm.index(0)
+        q = self.w.const(integers.transpose(perm), kind, "turned")
+        if not per_tensor and axis == integers.ndim - 1 and self.c.below(f"{site}/flat", 2):
+            turned = integers.transpose(perm)
+            q = self.w.const(turned.reshape(-1, len(integers)), kind, "flat")
+            name = self.w.op("DequantizeLinear", q, *operands, axis=1)
+            name = forms.reshape(self.w, name, turned.shape)
+        else:
+            name = self.w.op("DequantizeLinear", q, *operands, axis=axis)
+        return self.w.op("Transpose", name, perm=np.argsort(perm).tolist())
 
     def _weight_zero(self, site: str, kind: Any, per_tensor: bool, count: int) -> tuple[str, int]:
         """The name of the zero point ("" for none) and, where weights are stored as uint8, its value."""
@@ -102,8 +122,8 @@ class Qdq(Quantizing):
         elif self.w.opset >= 21:
             choices += [(TensorProto.UINT4, 0, 15, 0), (TensorProto.INT4, -8, 7, -8), (np.uint16, 0, 65535, 0)]
         kind, low, high, zero = c.mostly(f"{site}/type", choices, 0.6)
-        if self.clip_bits:
-            used = bits if wide else c.pick(f"{site}/bits", (8, 4, 6, 2, 3, 7))
+        if self.clip_bits and kind in (np.uint8, np.int8):  # what ONNX Runtime can clip
+            used = c.pick(f"{site}/bits", (8, 4, 6, 2, 3, 7))
             high = min(high, low + 2**used - 1) if zero == low else min(high, zero + 2 ** (used - 1) - 1)
             low = low if zero == low else max(low, zero - 2 ** (used - 1))
         return Steps(
@@ -114,13 +134,26 @@ class Qdq(Quantizing):
         if steps is None:
             return x
         scale, zero = self.names(site, steps)
+        odd = self.c.rare(f"{site}/odd scales", 1)
+        if odd and self.c.below(f"{site}/per channel", 2) and x.channels > 1:
+            factors = np.ones(x.channels) if self.c.below(f"{site}/all the same", 2) else np.arange(1, x.channels + 1)
+            scale = self.w.const(steps.scale * factors, hint="scales")
+            zero = self.w.const(np.full(x.channels, steps.zero), steps.kind, "zeros")
+            odd = False
         q = self.between(site, self.quantize_only(x.name, steps, scale, zero), steps)
+        if odd:
+            scale = self.w.const(steps.scale * 1.5, hint="scale")
         return self.dequantize(x, q, steps, scale, zero)
 
     def names(self, site: str, steps: Steps) -> tuple[str, str]:
         left_out = steps.kind == np.uint8 and steps.zero == 0 and bool(self.c.below(f"{site}/no zero", 2, (8, 2)))
         scale = self.w.const(steps.scale, hint="scale")
         return scale, "" if left_out else self.w.const(steps.zero, steps.kind, "zero")
+
+    def read_again(self, site: str, x: Map) -> Map:
+        if not x.integers or x.steps is None or not self.c.rare(f"{site}/own dequantizer", 3):
+            return x
+        return self.dequantize(x, x.integers, x.steps, *self.names(site, x.steps))
 
     def quantize_only(self, x: str, steps: Steps, scale: str, zero: str) -> str:
         domain = f"{MICROSOFT}." if steps.bits == 16 and self.w.opset < 21 else ""
@@ -136,7 +169,7 @@ class Qdq(Quantizing):
     def dequantize(self, x: Map, q: str, steps: Steps, scale: str, zero: str) -> Map:
         domain = f"{MICROSOFT}." if steps.bits == 16 and self.w.opset < 21 else ""
         name = self.w.op(f"{domain}DequantizeLinear", q, scale, *([zero] if zero else []), hint="dq")
-        return replace(x.to(name, size=min(x.size, steps.reach)), steps=steps)
+        return replace(x.to(name, size=min(x.size, steps.reach)), steps=steps, integers=q)
 
 
 class Qcdq(Qdq):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.differential import forms
 from tests.differential.dialects import Quantizing
 from tests.differential.routes import moved, routed
 from tests.differential.writer import QONNX, Map, Steps
@@ -62,8 +63,21 @@ class Qonnx(Quantizing):
             scale=0, zero=zero, low=0, high=0, bits=bits, signed=not c.rare(f"{site}/unsigned"),
             narrow=bool(c.below(f"{site}/narrow", 2)), rounding=c.mostly(f"{site}/rounding", self.ROUNDINGS),
         )  # fmt: skip
+        if bits == 1 and c.below(f"{site}/bipolar", 2):
+            bipolar = self.w.op(f"{QONNX}.BipolarQuant", self.w.const(values), self.w.const(np.resize(scale, shape)))
+            return bipolar, scale
+        if values.ndim == 4 and c.rare(f"{site}/turned", 2):
+            return self._turned(site, values, steps, scale), scale
         source = routed(self.w, f"{site}/floats", values, weight=1)
         return moved(self.w, site, self.node(site, source, steps, np.resize(scale, shape)), values), scale
+
+    def _turned(self, site: str, values: np.ndarray, steps: Steps, scale: np.ndarray) -> str:
+        """Weights quantized with their axes in another order, or flat, and brought back."""
+        if self.c.below(f"{site}/flat", 2):
+            flat = self.node(site, self.w.const(values.reshape(len(values), -1)), steps, scale[:, None])
+            return forms.reshape(self.w, flat, values.shape)
+        q = self.node(site, self.w.const(values.transpose(2, 3, 1, 0)), steps, scale)
+        return self.w.op("Transpose", q, perm=[3, 2, 0, 1])
 
     def bias(self, site: str, values: np.ndarray, x: Map, scale: np.ndarray | None) -> str:
         name = routed(self.w, f"{site}/bias", values, weight=1)

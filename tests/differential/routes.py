@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from onnx import helper
+from onnx import TensorProto, helper
 
 from tests.differential import forms
 from tests.differential.writer import Writer
@@ -86,9 +86,11 @@ def _keeps_zero(w: Writer, value: np.ndarray, kind: Any, site: str) -> str:
     return forms.reshape(w, w.const(value, kind), [0] * value.ndim)
 
 
-def _from_half(w: Writer, value: np.ndarray, kind: Any, site: str) -> str:
-    wide = np.float64 if np.dtype(kind).kind == "f" else np.int64
-    return _cast(w, w.const(value, wide), kind)
+def _from_other(w: Writer, value: np.ndarray, kind: Any, site: str) -> str:
+    if np.dtype(kind).kind != "f":
+        return _cast(w, w.const(value, np.int64), kind)
+    stored = w.c.pick(f"{site}/stored as", (np.float64, np.float16, TensorProto.BFLOAT16))
+    return _cast(w, w.const(value, stored), kind)
 
 
 def _mul(w: Writer, value: np.ndarray, kind: Any, site: str) -> str:
@@ -165,7 +167,7 @@ ROUTES: dict[str, Route] = {
     "reverse": _reverse,
     "reshape": _reshape,
     "keeps zero": _keeps_zero,
-    "cast": _from_half,
+    "cast": _from_other,
     "mul": _mul,
     "div": _div,
     "add": _add,

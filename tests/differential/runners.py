@@ -25,6 +25,7 @@ def tensors(case: Case, x: np.ndarray, wanted: Iterable[str]) -> dict[str, np.nd
     Where the model declares a batch, or float16, it gets what it declares.  Raises CannotRun.
     """
     x = np.concatenate([np.roll(x, i, axis=3) for i in range(case.batch)])
+    x = x.transpose(0, 2, 3, 1) if case.layout == "NHWC" else x
     kind = onnx.helper.tensor_dtype_to_np_dtype(case.model.graph.input[0].type.tensor_type.elem_type)
     names = {case.model.graph.output[0].name, *wanted}
     custom = any(n.domain.startswith("qonnx") for n in case.model.graph.node)

@@ -20,6 +20,7 @@ class Settings:
     size: tuple[int, int]
     batch: int | str
     shape: tuple[int | str, ...]  # as the model declares it
+    layout: str  # NCHW, NHWC, or NCHW of bytes
 
 
 def settings(c: Choices, quantized: bool) -> Settings:
@@ -36,7 +37,13 @@ def settings(c: Choices, quantized: bool) -> Settings:
                 given = {**given, **said} if isinstance(given, dict) else said
             else:
                 carried = {**carried, **said}
-    return Settings(given=given, carried=carried, size=(height, width), batch=batch or "?", shape=dims)
+    layout = c.pick("layout is", ("NHWC", "bytes")) if c.rare("layout", 2) else "NCHW"
+    if layout == "NHWC":
+        dims = (dims[0], *dims[2:], dims[1])
+    if layout == "bytes":  # which only pixels as they are fit
+        raw = {"mean": [0.0] * 3, "scale": [1.0] * 3}
+        given = {**given, **raw} if isinstance(given, dict) else {**raw, "channels": "RGB"}
+    return Settings(given=given, carried=carried, size=(height, width), batch=batch or "?", shape=dims, layout=layout)
 
 
 def _preprocess(c: Choices, quantized: bool) -> tuple[str | Said | None, Said | None]:

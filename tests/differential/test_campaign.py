@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from squeeze_hls.ir import Concat, Conv, Graph, IntConv, IntNetwork, Pads
 
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.frontend import load_graph
+from squeeze_hls.network.ir import Concat, Conv, Graph, IntConv, IntNetwork, Pads
 from squeeze_hls.quantize import to_int
 from tests.differential.choices import Choices, shrink
 

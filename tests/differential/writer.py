@@ -46,6 +46,7 @@ class Map:
     shape: tuple[int, int, int]
     size: float = 1.0
     steps: Steps | None = None  # what quantized it last
+    integers: str = ""  # its integers, where the model has them
 
     @property
     def channels(self) -> int:
@@ -67,6 +68,7 @@ class Map:
             shape=self.shape if shape is None else tuple(shape),
             size=self.size if size is None else max(size, 1e-3),
             steps=None,
+            integers="",
         )
 
 
@@ -80,6 +82,8 @@ class Writer:
         self.constants: dict[str, onnx.TensorProto] = {}
         self.opsets = {"": opset}
         self.extra_inputs: list[str] = []  # constants that are declared as inputs, too
+        self.uneven = False  # maps whose channels are far apart in size
+        self.functions: list[onnx.FunctionProto] = []
         self._count = 0
         self._naming = c.mostly("names", ODD_NAMES, 0.93)
         self._nameless = c.rare("nodes without names")
@@ -123,8 +127,10 @@ class Writer:
         self.nodes.append(helper.make_node(op, list(inputs), names, name=name, domain=domain, **given))
         return names
 
-    def model(self, source: str, shape: Sequence[int | str], outputs: Sequence[str]) -> onnx.ModelProto:
-        inputs = [helper.make_tensor_value_info(source, self.own_type, list(shape))]
+    def model(self, source: str, shape: Sequence[int | str], outputs: Sequence[str], kind: int) -> onnx.ModelProto:
+        inputs = [helper.make_tensor_value_info(source, kind, list(shape))]
+        if self.c.rare("a second input", 0.5):
+            inputs.append(helper.make_tensor_value_info(self.name("second"), kind, list(shape)))
         for name in self.extra_inputs:
             tensor = self.constants[name]
             inputs.append(helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims)))
@@ -136,7 +142,8 @@ class Writer:
             list(self.constants.values()),
         )
         opsets = [helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=LATE_IR if self.opset < 21 else 10)
+        version = LATE_IR if self.opset < 21 else 10
+        return helper.make_model(graph, opset_imports=opsets, ir_version=version, functions=self.functions)
 
     def _result_kind(self, name: str) -> int:
         by_output = {o: n for n in self.nodes for o in n.output}

@@ -61,7 +61,9 @@ def test_halves() -> None:
     (text,) = thresholds.note(
         [found, thresholds.fit(conv(np.full(1, 0.011), np.zeros(1), 3), np.zeros(1), np.full(1, 0.011))]
     )
-    assert "exact halves are rounded up, not to even" in text and "'c'" in text
+    assert text.startswith(
+        "1 convolutions give some outputs one step beside the model's, 'c' about 2.9% of them: sums on"
+    )
     assert thresholds.note([]) == ()
 
 
