@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from tests.differential.compare import Difference, compare_graph, compare_networ
 JUDGED = 2  # pictures
 LOOSE = 0.3  # of the logits' span: what quantizing a float network of a few channels may cost
 LONGEST_LINE = 600
-scales.SAMPLE = 4000  # the maps are small; the usual sample would only repeat their values
+SAMPLE = 4000  # values of a map: these are small, and the usual sample would only repeat them
 
 
 @dataclass
@@ -58,7 +59,7 @@ def judge(case: Case, folder: Path) -> Verdict:
 def _computed(case: Case, images: np.ndarray, folder: Path) -> tuple[Graph, IntNetwork, list[np.ndarray]]:
     """Network, and its logits for the judged pictures, real numbers."""
     path, preprocess = case.write(folder)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), mock.patch.object(scales, "SAMPLE", SAMPLE):
         warnings.simplefilter("error")
         graph = load_graph(path, preprocess=preprocess)
         seen = _levelled(images, graph.preprocess.levels)
