@@ -89,7 +89,7 @@ def _pads(node: Node, source: FeatureMap, kernel: tuple[int, int], stride: int) 
         top = left = bottom = right = 0
     elif mode in ("SAME_UPPER", "SAME_LOWER"):
         (top, bottom), (left, right) = (
-            _same(size, k, stride, mode) for size, k in zip(source.shape[2:], kernel, strict=True)
+            _same(node, size, k, stride, mode) for size, k in zip(source.shape[2:], kernel, strict=True)
         )
     else:
         raise node.refuse(f"auto_pad '{safe_name(mode, 20)}' does not exist.", RE_EXPORT)
@@ -100,8 +100,11 @@ def _pads(node: Node, source: FeatureMap, kernel: tuple[int, int], stride: int) 
     return ir.Pads(top=top, left=left, bottom=bottom, right=right)
 
 
-def _same(size: int, kernel: int, stride: int, mode: str) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+def _same(node: Node, size: int, kernel: int, stride: int, mode: str) -> tuple[int, int]:
+    total = (-(-size // stride) - 1) * stride + kernel - size
+    if total < -1:  # some runtimes cut off pixels on both sides then, others at the end only
+        raise node.refuse("auto_pad with a stride beyond the kernel has no one meaning.", "Re-export it with pads.")
+    total = max(total, 0)
     less, more = total // 2, total - total // 2
     return (less, more) if mode == "SAME_UPPER" else (more, less)
 

@@ -16,7 +16,7 @@ from squeeze_hls.frontend.limits import MAX_TENSOR_ELEMENTS
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.ranges import averaged_conv
 from squeeze_hls.frontend.semantics import cast_type, sub_shape
-from squeeze_hls.network import ir
+from squeeze_hls.network import arith, ir
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 _BEFORE_AVERAGE = "Re-export the model: features, 1x1 convolution, ReLU, global average, reshape, softmax."
@@ -135,6 +135,13 @@ def _average(context: Context, node: Node, source: FeatureMap, shape: tuple[int,
         return
     if source.tensor == context.input:
         raise node.refuse("it averages the picture itself.", _BEFORE_AVERAGE)
+    pixels = math.prod(source.made[2:])
+    if pixels * arith.WIDE_MAX > arith.LOGIT_MAX:
+        raise node.refuse(
+            f"it averages {pixels:,} pixels; a 32-bit logit holds the sum of up to "
+            f"{arith.LOGIT_MAX // arith.WIDE_MAX:,}.",
+            "Use a smaller input picture, or pooling in front.",
+        )
     tensor = source.tensor
     if not averaged_conv([*context.layers, ir.GlobalAverage(name="", input=tensor, output="")]):
         tensor = _copied_to_16_bits(context, node, source)

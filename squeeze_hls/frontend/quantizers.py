@@ -69,7 +69,12 @@ def quant(context: Context, node: Node) -> None:
         raise node.refuse(
             f"activations rounded by {mode} are not supported; the engine rounds to nearest.", "Quantize with ROUND."
         )
-    _on_feature_map(context, node, _grid(node, scale, zero, low, high)._replace(round=_ROUND[mode]))
+    grid = _grid(node, scale, zero, low, high)
+
+    def with_zero_point(steps: np.ndarray) -> np.ndarray:
+        return _ROUND[mode](steps + np.float32(grid.zero)) - grid.zero  # it decides about halves and directions
+
+    _on_feature_map(context, node, grid._replace(round=with_zero_point))
 
 
 def quant_range(bits: int, *, signed: bool, narrow: bool) -> tuple[int, int]:

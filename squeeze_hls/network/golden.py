@@ -13,7 +13,6 @@ from squeeze_hls.network import arith
 from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, Pads
 
 FLOAT32_EXACT = 2**24  # every integer of smaller magnitude is exact in float32
-LOGIT_MAX = 2**31 - 1
 
 
 def run(network: IntNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -113,6 +112,6 @@ def add(node: IntAdd, inputs: list[np.ndarray]) -> np.ndarray:
 def pixel_sum(x: np.ndarray, name: str = "average") -> np.ndarray:
     """Sum over all pixels of u16 (H, W, C): the int32 (C,) logits."""
     pixels = x.shape[0] * x.shape[1]
-    if pixels * arith.WIDE_MAX > LOGIT_MAX:
+    if pixels * arith.WIDE_MAX > arith.LOGIT_MAX:
         raise InputError(f"{name}: {pixels} pixels can overflow an s32 logit; use a smaller input picture")
     return x.sum(axis=(0, 1), dtype=np.int64).astype(np.int32)

@@ -36,6 +36,7 @@ Progress = Callable[[str, int, int], None]
 Fit = Callable[[Conv, statistics.Moments, float, float, bool], tuple[Conv, np.ndarray, np.ndarray]]
 LEAST_FACTOR = 2.0**-14  # of the largest factor of a layer: shifts stay within 15 of each other
 BIAS_ROOM = 2**21  # of the 24-bit accumulator
+PRODUCT_ROOM = 0.9 * (arith.ACCUMULATOR_MAX - BIAS_ROOM)  # a tenth for what rounding and the lattice add
 ROUNDS = 2  # of rounding and fitting the scale again
 
 
@@ -225,9 +226,10 @@ def fit(
 
 
 def least_scale(conv: Conv, target: np.ndarray, scale_in: float, scale_out: float) -> np.ndarray:
-    """Smallest weight scale (O,) at which the bias fits and the shifts of the layer stay together."""
+    """Smallest weight scale (O,) at which bias and products fit and the shifts of the layer stay together."""
     reach = np.abs(target).max(axis=1) / arith.WEIGHT_MAX
     least = np.maximum(np.abs(conv.bias) / (scale_in * BIAS_ROOM), 2.0**-22 * scale_out / scale_in)
+    least = np.maximum(least, arith.ACTIVATION_MAX * np.abs(target).sum(axis=1) / PRODUCT_ROOM)
     largest = max(float(reach.max()), float(least.max()))
     least = np.maximum(least, largest * LEAST_FACTOR)
     usual = float(np.median(reach[reach > 0])) if (reach > 0).any() else scale_out / scale_in / 256

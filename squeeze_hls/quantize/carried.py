@@ -6,8 +6,8 @@ import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Add, Conv, Graph, IntNetwork, IntNode, verify_int_network
-from squeeze_hls.quantize import integers, scales, sparse_calibration, thresholds
+from squeeze_hls.network.ir import Add, Conv, Graph, IntConv, IntNetwork, IntNode, verify_int_network
+from squeeze_hls.quantize import export, integers, scales, sparse_calibration, thresholds
 from squeeze_hls.quantize.folding import fold_preprocess
 
 LIFT = 0.26  # of an output step: what ``export.lift`` adds to a bias at most, and a little
@@ -41,8 +41,11 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
             wide = node.output == integers.averaged(folded)
             conv = integers.integer_conv(node, weight, step, source, target, wide=wide, limit=tops.get(node.output))
             unit = step * source
-            fitted.append(thresholds.fit(conv, np.asarray(node.bias, np.float64) / unit, unit / target))
-            nodes.append(fitted[-1].conv)
+            bias = np.asarray(node.bias, np.float64) / unit
+            if not _written(conv, bias, step, (source, target), max(pad_value) if node.input == folded.input else 0):
+                fitted.append(thresholds.fit(conv, bias, unit / target))
+                conv = fitted[-1].conv
+            nodes.append(conv)
         elif isinstance(node, Add):
             own = [scale[groups[t]] for t in node.inputs]
             top = tops.get(node.output, arith.ACTIVATION_MAX)
@@ -88,6 +91,17 @@ def _finer(
         room = (2 * power * largest.max(axis=1) <= arith.WEIGHT_MAX) & (2 * power * reach <= arith.ACCUMULATOR_MAX)
         power[room & (away(unit / power) > CLOSE)] *= 2
     return weight * power[:, None, None, None], step / power
+
+
+def _written(conv: IntConv, bias: np.ndarray, step: np.ndarray, ends: tuple[float, float], border: int) -> bool:
+    """Whether the real numbers are those that ``export`` writes of these integers, which are then not touched.
+
+    ``bias`` (O,) is in accumulator units, ``step`` (O,) the scale of the weights, ``ends`` those of input and output.
+    Biases travel as float32, together with what a border of so many pixel steps adds to them.
+    """
+    rounded = np.abs(conv.bias) + 1.0 + border * np.abs(conv.weight.astype(np.float64)).sum(axis=(1, 2, 3))
+    away = np.abs(bias - conv.bias - export.lift(conv))
+    return bool((step == export.weight_scale(conv, *ends)).all() and (away <= 2.0**-23 * rounded).all())
 
 
 def _own_scale(conv: Conv) -> np.ndarray:
