@@ -108,7 +108,7 @@ def test_commands_that_do_not_plan_take_them(run: Run, here: Path, odd: tuple[Pa
 def test_a_picture_that_no_memory_holds_is_refused_before_quantizing(
     run: Run, tmp_path: Path, nothing_is_quantized: None
 ) -> None:
-    b = Builder(("N", 3, 1000, 1000))
+    b = Builder(("N", 3, 700, 700))
     x = relu(b, b.conv("x", b.weights(16, 3, 3, 3), name="conv1", strides=[2, 2]))
     x = b.node("MaxPool", fire(b, x, 16), kernel_shape=[3, 3], strides=[2, 2])
     path = save(b.model(tail(b, x)), tmp_path)

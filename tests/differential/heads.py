@@ -211,7 +211,7 @@ def _reshaped(w: Writer, site: str, end: End) -> None:
         end.name, end.dims = forms.squeeze(w, end.name, axes), [count]
     elif kind == "squeeze all":
         end.name, end.dims = forms.squeeze(w, end.name, None), []
-    elif kind == "transpose":
+    elif kind == "transpose" and end.dims:
         rank = len(end.dims) + 1
         perm = w.c.pick(
             f"{site}/perm",
