@@ -36,8 +36,7 @@ def round_weights(target: np.ndarray, hessian: np.ndarray, scale: np.ndarray, su
 def compensate(target: np.ndarray, hessian: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """GPTQ on rows that share one Hessian: float64 integers (R, K)."""
     order = np.argsort(-np.diag(hessian), kind="stable")  # what matters most first, while all can compensate
-    inverse = np.linalg.inv(hessian[np.ix_(order, order)])
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    upper = _upper(hessian[np.ix_(order, order)])
     work = np.ascontiguousarray(target[:, order].T)
     result = np.empty_like(work)
     for j in range(len(order)):
@@ -47,6 +46,18 @@ def compensate(target: np.ndarray, hessian: np.ndarray, scale: np.ndarray) -> np
     back = np.empty_like(target)
     back[:, order] = result.T
     return back
+
+
+def _upper(hessian: np.ndarray) -> np.ndarray:
+    """Upper Cholesky factor of the inverse; inputs that hardly vary may want more damping than they have."""
+    size = np.eye(len(hessian)) * float(np.abs(np.diag(hessian)).mean())
+    for damping in (0.0, 1e-4, 1e-2, 1.0):
+        try:
+            inverse = np.linalg.inv(hessian + damping * size)
+            return np.linalg.cholesky((inverse + inverse.T) / 2).T
+        except np.linalg.LinAlgError:
+            continue
+    return np.eye(len(hessian))
 
 
 def descend(
