@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -95,7 +95,7 @@ class Context:
     def add(
         self, node: Node, layer: Layer, shape: tuple[int, ...], *, averaged: bool = False, grid: Grid | None = None
     ) -> None:
-        """Append a layer and its output feature map."""
+        """Append a layer that makes a feature map of ``shape``."""
         if min(shape) < 1:
             raise node.refuse(f"its output would be empty (shape {list(shape)}).", "Use a larger input picture.")
         if math.prod(shape[1:]) > MAX_MAP_ELEMENTS:
@@ -105,6 +105,11 @@ class Context:
             )
         self.layers.append(layer)
         self.define(node, FeatureMap(tensor=layer.output, shape=shape, made=shape, averaged=averaged, grid=grid))
+
+    def add_elementwise(self, node: Node, layer: Layer, source: FeatureMap) -> None:
+        """Append a layer that computes each value of ``source`` by itself: where the values lie does not change."""
+        self.layers.append(layer)
+        self.define(node, replace(source, tensor=layer.output, grid=None))
 
     def define(self, node: Node, value: FeatureMap) -> None:
         """Bind a node's first output."""

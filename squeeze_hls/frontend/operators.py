@@ -156,7 +156,7 @@ def max_pool(context: Context, node: Node) -> None:
 
 def relu(context: Context, node: Node) -> None:
     source = context.picture(node)
-    context.add(node, Clamp(node=node, input=source.tensor, output=node.output), source.shape)
+    context.add_elementwise(node, Clamp(node=node, input=source.tensor, output=node.output), source)
 
 
 def clip(context: Context, node: Node) -> None:
@@ -180,7 +180,7 @@ def clip(context: Context, node: Node) -> None:
     if high >= float(np.finfo(np.float32).max):
         high = math.inf
     layer = Clamp(node=node, input=source.tensor, output=node.output, low=low, high=high)
-    context.add(node, layer, source.shape)
+    context.add_elementwise(node, layer, source)
 
 
 def batch_normalization(context: Context, node: Node) -> None:
@@ -194,7 +194,7 @@ def batch_normalization(context: Context, node: Node) -> None:
         offset = beta - mean * factor
     _floats(node, "factors and offsets", np.concatenate([factor, offset]))
     layer = Affine(node=node, input=source.tensor, output=node.output, factor=factor, offset=offset)
-    context.add(node, layer, source.shape)
+    context.add_elementwise(node, layer, source)
 
 
 def pad(context: Context, node: Node) -> None:

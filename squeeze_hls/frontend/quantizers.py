@@ -214,7 +214,7 @@ def _on_feature_map(context: Context, node: Node, grid: Grid) -> None:
         bottom=grid.low - grid.zero,
         top=grid.high - grid.zero,
     )
-    context.add(node, layer, source.shape)
+    context.add_elementwise(node, layer, source)
 
 
 def _on_picture(context: Context, node: Node, grid: Grid) -> None:

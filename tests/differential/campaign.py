@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import multiprocessing
 import re
 import sys
@@ -123,12 +124,10 @@ def _parallel(chunks: Iterator[list[int]], jobs: int) -> Iterable[list[tuple[int
         yield from map(_judged, chunks)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        waiting = collections.deque(
-            pool.apply_async(_judged, (c,)) for c, _ in zip(chunks, range(2 * jobs), strict=False)
-        )
+        waiting = collections.deque(pool.apply_async(_judged, (c,)) for c in itertools.islice(chunks, 2 * jobs))
         while waiting:
             yield waiting.popleft().get()
-            waiting.extend(pool.apply_async(_judged, (c,)) for c, _ in zip(chunks, range(1), strict=False))
+            waiting.extend(pool.apply_async(_judged, (c,)) for c in itertools.islice(chunks, 1))
 
 
 def shrunk(seed: int) -> Failure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from squeeze_hls.network import ir
@@ -9,21 +11,30 @@ from squeeze_hls.network.ir import Graph, IntNetwork
 from squeeze_hls.quantize import operators as batch
 from tests.differential.case import Case
 from tests.differential.layers import FLOAT_ERROR, HALF_ERROR, Border, Known, compute, differences, known, on_grid
+from tests.differential.noise import variance
 
 PICTURE_SLACK = 1 / 64  # of a pixel: quantizers of the picture that change less are left out, with a note
 IMPORT = 1e-3  # of the largest value: float layers, as imported
 IMPORT_HALF = 2e-2
+ENDING = 1e-4  # of the largest value: softmax and its like
+ENDING_HALF = 2.0**-9
 Pairs = dict[str, list[np.ndarray]]  # of our tensors, the judge's that may be the same
+
+
+class Logits(NamedTuple):
+    """What the last layers give on the judge's tensors."""
+
+    real: np.ndarray  # (classes,) float64
+    bound: np.ndarray  # (classes,): how far the judge's may be
+    noise: np.ndarray | float = 0.0  # (classes,): the standard deviation that rounding gives them, see noise.py
 
 
 class Difference(Exception):
     """Two results that must agree do not: where, and by how much."""
 
 
-def compare_network(
-    case: Case, network: IntNetwork, graph: Graph, pixels: np.ndarray, pairs: Pairs
-) -> tuple[np.ndarray, np.ndarray]:
-    """The logits (real) that the last layers give on the judge's tensors, and how far the judge's may be."""
+def compare_network(case: Case, network: IntNetwork, graph: Graph, pixels: np.ndarray, pairs: Pairs) -> Logits:
+    """The integer network layer by layer, each on the judge's tensors.  Raises Difference."""
     error = HALF_ERROR if case.half else FLOAT_ERROR
     slack = np.full(pixels.shape, PICTURE_SLACK if case.picture_quantizer and graph.preprocess.levels is None else 0.0)
     have: dict[str, Known] = {network.input: Known(pixels, slack, np.full(3, 255))}
@@ -35,7 +46,7 @@ def compare_network(
             scale = network.scale[node.output]
             logits, bound = (v.reshape(-1) * scale for v in (computed.real, computed.bound))
             _same_logits(node.output, logits, bound, pairs.get(node.output, []))
-            return logits, bound
+            return Logits(logits, bound)
         judged = _matching(node.output, computed.real.shape, pairs.get(node.output, []), network.scale[node.output])
         if judged is None:
             have[node.output] = Known(computed.rounded.astype(np.int64), computed.bound + 0.5, computed.top)
@@ -86,18 +97,21 @@ def _where(what: str, tensor: str, ours: np.ndarray, theirs: np.ndarray, off: np
     )
 
 
-def compare_graph(case: Case, graph: Graph, seen: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def compare_graph(case: Case, graph: Graph, seen: np.ndarray, pairs: Pairs) -> Logits:
     """The same for a float network as it was imported, computed by the float evaluator."""
     tolerance = IMPORT_HALF if case.half else IMPORT
     have: dict[str, np.ndarray] = {graph.input: seen.transpose(0, 2, 3, 1)}
+    spread: dict[str, np.ndarray] = {graph.input: np.zeros(have[graph.input].shape, np.float32)}
     for node in graph.nodes:
-        result = batch.apply(node, [have[t] for t in ir.node_inputs(node)])
+        inputs = [have[t] for t in ir.node_inputs(node)]
+        result = batch.apply(node, inputs)
+        spread[node.output] = variance(node, inputs, [spread[t] for t in ir.node_inputs(node)], result)
         found = pairs.get(node.output, [])
         if isinstance(node, ir.GlobalAverage):
             logits = result.reshape(-1).astype(np.float64)
             bound = np.full(logits.shape, tolerance * max(float(np.abs(logits).max()), 1e-6))
             _same_logits(node.output, logits, bound, found)
-            return logits, bound
+            return Logits(logits, bound, np.sqrt(spread[node.output].reshape(-1)))
         judged = _matching(node.output, result.shape[1:], found, 1.0)
         step = graph.activation_scale.get(node.output)
         if judged is None:
@@ -111,6 +125,9 @@ def compare_graph(case: Case, graph: Graph, seen: np.ndarray, pairs: Pairs) -> t
         allowed = np.full(ours.shape, tolerance * max(float(np.abs(theirs).max()), 1e-6))
         if step is not None:
             allowed += np.where(on_grid(theirs / step), 0.5 * step, 0)
+        if step is not None:  # a Clip that stands before the quantizer cuts off in the first or the last half step
+            half = 0.5 * step + allowed
+            allowed[(np.maximum(ours, theirs) <= half) | (np.minimum(ours, theirs) >= high - half)] = np.inf
         off = np.abs(ours - theirs) - allowed
         if not off.max() <= 0:
             raise Difference(_where(f"import {type(node).__name__}", node.output, ours, theirs, off))
@@ -121,6 +138,7 @@ def compare_graph(case: Case, graph: Graph, seen: np.ndarray, pairs: Pairs) -> t
 def compare_output(case: Case, logits: np.ndarray, bound: np.ndarray, judged: np.ndarray) -> None:
     """The model's output is our logits, through the functions that the model ends with."""
     ours, most = logits, float(bound.max()) + case.logits_away
+    ending = ENDING_HALF if case.half else ENDING
     theirs = (judged[:1] if case.batch > 1 else judged).reshape(-1).astype(np.float64)
     for name in case.ending:
         if name == "topk":
@@ -134,7 +152,7 @@ def compare_output(case: Case, logits: np.ndarray, bound: np.ndarray, judged: np
         ours = _function(name, ours)
     if theirs.shape != ours.shape:
         raise Difference(f"output: {theirs.size} values for {ours.size} classes")
-    off = np.abs(ours - theirs) - 2 * most - 1e-4 * max(1.0, float(np.abs(ours).max()))
+    off = np.abs(ours - theirs) - 2 * most - ending * max(1.0, float(np.abs(ours).max()))
     if not off.max() <= 0:
         raise Difference(_where("output", case.model.graph.output[0].name, ours, theirs, off))
 

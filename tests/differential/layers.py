@@ -60,10 +60,11 @@ def compute(node: IntNode, inputs: list[Known], error: float, border: Border) ->
     if isinstance(node, MaxPool):
         pooled = golden.max_pool(inputs[0].integers, node.kernel, node.stride, node.ceil)
         slack = golden.max_pool(inputs[0].slack, node.kernel, node.stride, node.ceil)
-        return Computed(pooled.astype(np.float64), slack + ON_GRID, pooled, inputs[0].top)
+        return Computed(pooled.astype(np.float64), slack + error * pooled + ON_GRID, pooled, inputs[0].top)
     if isinstance(node, Concat):
         joined, slack = (np.concatenate([getattr(x, key) for x in inputs], axis=2) for key in ("integers", "slack"))
-        return Computed(joined.astype(np.float64), slack + ON_GRID, joined, np.concatenate([x.top for x in inputs]))
+        bound = slack + error * joined + ON_GRID
+        return Computed(joined.astype(np.float64), bound, joined, np.concatenate([x.top for x in inputs]))
     if isinstance(node, IntAdd):
         return _add(node, inputs, error)
     assert isinstance(node, GlobalAverage), f"a kind of layer that is not judged: {type(node).__name__}"
@@ -108,6 +109,9 @@ def differences(computed: Computed, judged: np.ndarray) -> np.ndarray:
     have, want = (np.clip(v, 0, computed.top) for v in (computed.real, judged))
     rounded = on_grid(want)
     same = rounded & (np.rint(want) == computed.rounded)
+    # a Clip that stands before the quantizer cuts off anywhere in the first or the last half step
+    same |= np.maximum(have, want) <= 0.5 + computed.bound
+    same |= np.minimum(have, want) >= computed.top - 0.5 - computed.bound
     return np.where(same, 0, np.abs(have - want) - computed.bound - 0.5 * rounded)
 
 

@@ -48,6 +48,14 @@ def test_campaign() -> None:
         assert tally.by_dialect[dialect]["accepted"] > 0.2 * sum(tally.by_dialect[dialect].values()), dialect
 
 
+def test_every_seed_is_judged_once() -> None:
+    """By several processes, too, and where the last share is smaller than the others."""
+    graphs = 6 * campaign.CHUNK + 1
+    alone, shared = (campaign.run(SEED, graphs, jobs=jobs) for jobs in (1, 2))
+    assert alone.graphs == shared.graphs == graphs
+    assert alone.reasons == shared.reasons
+
+
 def test_replay() -> None:
     """The decisions of a case make it again, and so no other decision counts."""
     for seed in range(20):

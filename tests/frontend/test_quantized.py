@@ -117,6 +117,24 @@ def test_quantizers_in_integer_domain(tmp_path: Path) -> None:
     np.testing.assert_allclose(logits(graph, x_in), onnxruntime_logits(model, x_in), atol=1e-3)
 
 
+@pytest.mark.parametrize("bounded", [False, True], ids=["quantizer", "and Clip of its integers"])
+def test_a_quantizer_does_not_make_a_reshaped_map_a_picture_again(bounded: bool, tmp_path: Path) -> None:
+    """What reads it computes on other rows and columns than those that the layer made."""
+    q, b = Qdq(), Builder(opset=21)
+
+    def turned(x: str) -> str:
+        flat = b.node("Reshape", x, b.const([0, 0, -1], np.int64))
+        return b.node("Reshape", flat, b.const([0, 6, 17, 15], np.int64))
+
+    x = b.node("Relu", b.conv("x", q.weights(b, b.weights(6, 3, 3, 3)), name="conv1", outputs_=6))  # 15 x 17
+    limits = (b.const(0, np.uint8), b.const(200, np.uint8))
+    x = q.activation(b, turned(x), 2.0, through=lambda t: b.node("Clip", t, *limits) if bounded else t)
+    x = b.node("Relu", b.conv(x, q.weights(b, b.weights(7, 6, 3, 3)), name="conv2", outputs_=7))
+    model = b.model(b.node("GlobalAveragePool", x, name="average"))
+    with pytest.raises(InputError, match="reshaped from"):
+        load(model, tmp_path)
+
+
 def with_ends(top: float, inner: float) -> onnx.ModelProto:
     """A quantizer of the picture, one of the averaged outputs up to ``inner``, and one of the logits up to ``top``."""
     q, b = Qdq(), Builder(opset=21)
