@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from tests.differential.case import Case
 from tests.differential.choices import shrink
 from tests.differential.grammar import generate
@@ -47,7 +49,7 @@ class Tally:
     failed: dict[tuple[str, str], list[int]] = field(default_factory=dict)  # kind and reason -> seeds
     dull: int = 0  # accepted, but the logits of two pictures are the same
     exact: int = 0  # accepted and judged integer by integer
-    loss: float = 0.0  # the largest of float networks, of the logits' span
+    losses: list[float] = field(default_factory=list)  # of float networks, of the logits' span
     seconds: float = 0.0
 
     @property
@@ -60,7 +62,8 @@ class Tally:
         if verdict.kind == "accepted":
             self.dull += int(verdict.figures["dull"])
             self.exact += int(verdict.figures["exact"])
-            self.loss = max(self.loss, verdict.figures["loss"])
+            if not verdict.figures["exact"]:
+                self.losses.append(verdict.figures["loss"])
             return
         self.reasons[verdict.kind, alike(verdict)] += 1
         if verdict.failed:
@@ -69,11 +72,12 @@ class Tally:
     def __str__(self) -> str:
         rate = self.graphs / max(self.seconds, 1e-9)
         share = self.kinds["accepted"] / max(self.graphs, 1)
+        shown = " and ".join(f"{x:.1%}" for x in np.quantile(self.losses or [0.0], (0.5, 0.95)))
         lines = [
             f"{self.graphs} graphs in {self.seconds:.0f} s ({rate:.1f}/s): {share:.0%} accepted, "
             + ", ".join(f"{n} {kind}" for kind, n in self.kinds.most_common()),
             f"accepted: {self.exact} judged integer by integer, {self.dull} do not depend on the picture; "
-            f"largest loss of a float network {self.loss:.1%} of the logits' span",
+            f"float networks lose {shown} of the logits' span (median, 95 of 100)",
         ]
         for dialect, kinds in self.by_dialect.items():
             lines.append(f"  {dialect}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()))
