@@ -47,6 +47,7 @@ def generate(seed: int, made: Made | None = None) -> Case:
     if d.quantizes:
         d.pixel, d.black = how.scale[0], int(np.clip(round(how.mean[0]), 0, 255))  # type: ignore[attr-defined]
     x, case.picture_quantizer = picture(w, d, x, chosen.layout)
+    w.picture = x
     end = tail(w, d, head(w, d, _body(w, d, x)))
     outputs = [end.name]
     if c.rare("a second output"):

@@ -99,12 +99,16 @@ AVERAGES = {
     "GlobalAveragePool": 60, "AveragePool": 8, "mean": 10, "mean negative": 3, "two means": 1.5, "no keepdims": 5,
     "part": 1.5, "padded": 1, "padded include": 1, "mean all": 0.7, "mean with channels": 0.7, "no axes": 0.7,
     "sum": 0.7, "max": 0.7, "twice": 1, "larger": 0.7, "rows": 0.7, "reshaped": 1.5, "same": 0.7,
+    "of the picture": 0.7,
 }  # fmt: skip
 
 
 def average(w: Writer, x: Map) -> End:
     """Over height and width, or nearly."""
     kind = w.c.pick("average", list(AVERAGES), list(AVERAGES.values()))
+    if kind == "of the picture":
+        assert w.picture is not None
+        x = w.picture
     rows, columns = x.shape[1:]
     dims, reach = [x.channels, 1, 1], {"kernel_shape": [rows, columns]}
     if kind == "AveragePool":

@@ -83,6 +83,7 @@ class Writer:
         self.opsets = {"": opset}
         self.extra_inputs: list[str] = []  # constants that are declared as inputs, too
         self.uneven = False  # maps whose channels are far apart in size
+        self.picture: Map | None = None  # what the first layer reads
         self.functions: list[onnx.FunctionProto] = []
         self._count = 0
         self._naming = c.mostly("names", ODD_NAMES, 0.93)
