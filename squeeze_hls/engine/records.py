@@ -5,6 +5,7 @@ Every class has exactly the fields of its record, so that packing and reading ne
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -15,6 +16,7 @@ from squeeze_hls.engine.fields import BUFFER, ENTRY, HEADER, INSTRUCTION, LAYER,
 class _Packed:
     """A record whose fields are its attributes, all of them integers."""
 
+    __slots__ = ()
     record: ClassVar[Record]
 
     @classmethod
@@ -29,16 +31,16 @@ class _Packed:
 
     def fields(self) -> dict[str, int]:
         """The values of all fields, by name."""
-        return dict(vars(self))
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def pack(self) -> list[int]:
         """The record's 64-bit words; raises ValueError for a value that its field does not hold."""
         return self.record.pack(self.fields())
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class HeaderRecord(_Packed):
-    record = HEADER
+    record: ClassVar[Record] = HEADER
 
     version: int
     layers: int
@@ -67,7 +69,7 @@ class HeaderRecord(_Packed):
     tables: int
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class HalfRecord:
     """One convolution of a layer: the fields that a layer's record has twice, ending in ``_a`` and ``_b``."""
 
@@ -90,9 +92,9 @@ class HalfRecord:
 _OF_HALF = ("groups", "words", "offset", "params", "shift", "top", "table")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class LayerRecord(_Packed):
-    record = LAYER
+    record: ClassVar[Record] = LAYER
 
     gather: int
     average: int
@@ -149,24 +151,24 @@ class LayerRecord(_Packed):
         return cls(**rest)
 
     def fields(self) -> dict[str, int]:
-        values = dict(vars(self))
-        for half in (values.pop("a"), values.pop("b")):
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in "ab"}
+        for half in (self.a, self.b):
             values[f"half_{half.name}"] = int(half.present)
             values |= {f"{key}_{half.name}": getattr(half, key) for key in _OF_HALF}
         return values
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class BufferRecord(_Packed):
-    record = BUFFER
+    record: ClassVar[Record] = BUFFER
 
     base: int
     depth: int
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class InstructionRecord(_Packed):
-    record = INSTRUCTION
+    record: ClassVar[Record] = INSTRUCTION
 
     layer: int
     pixels: int
@@ -186,18 +188,18 @@ class InstructionRecord(_Packed):
     residual_mod: int = 0
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class ParamRecord(_Packed):
-    record = PARAM
+    record: ClassVar[Record] = PARAM
 
     bias: int
     multiplier: int
     offset: int
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class EntryRecord(_Packed):
-    record = ENTRY
+    record: ClassVar[Record] = ENTRY
 
     bits: int
     base: int
