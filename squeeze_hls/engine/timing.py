@@ -13,7 +13,8 @@ import numpy as np
 from squeeze_hls.engine.addresses import blocks
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.entropy import SETS
-from squeeze_hls.engine.program import Program, Row, half_depth, tile_halves
+from squeeze_hls.engine.program import Program
+from squeeze_hls.engine.records import LayerRecord
 
 PIPELINE = 32  # and CIN, the array's depth: from the last product of a set to its last word in memory, queues empty
 PIPELINE_LEAST = 40
@@ -58,10 +59,10 @@ class Timing:
     stall_output: np.ndarray  # waiting for requantizers, earlier writes or logits; and between two instructions
 
 
-def block_cycles(layer: Row, group: int, engine: EngineConfig) -> int:
+def block_cycles(layer: LayerRecord, group: int, engine: EngineConfig) -> int:
     """Cycles for one pixel block: its products, or its turn at the requantizers."""
-    halves = tile_halves(layer, group)
-    return max(sum(half_depth(layer, h) for h in halves), len(halves) * engine.set_cycles)
+    halves = layer.halves_of(group)
+    return max(sum(layer.depth(h) for h in halves), len(halves) * engine.set_cycles)
 
 
 def raw_distance(engine: EngineConfig) -> int:
@@ -91,7 +92,7 @@ def predict(program: Program, engine: EngineConfig) -> Timing:
         output.start(begin)
         start[i] = begin + 1
         last = begin
-        for group in range(program.groups(layer)):
+        for group in range(layer.groups):
             ready = expander.expand(layer, group)
             stall_weights[i] += max(0, ready - (last + 1))
             first = max(last + 1, ready, output.takes_group if layer.average else 0)
@@ -99,9 +100,9 @@ def predict(program: Program, engine: EngineConfig) -> Timing:
             expander.release(last)
         end[i] = last + 1
         busy[i] = sum(
-            blocks(layer, instruction, engine.pix) * half_depth(layer, half)
-            for group in range(program.groups(layer))
-            for half in tile_halves(layer, group)
+            blocks(layer, instruction, engine.pix) * layer.depth(half)
+            for group in range(layer.groups)
+            for half in layer.halves_of(group)
         )
     logits = (program.header.classes - 1) % engine.cout + 1  # of the last group
     total = output.drained - 1 + SEND + logits - 1 + BEAT + 1
@@ -154,18 +155,18 @@ class _Expander:
         starts = [layer.weights for layer in program.layers] + [program.header.store_words]
         self._density = {}  # store words per tile word, by a layer's first store word
         for layer, following in zip(program.layers, starts[1:], strict=True):
-            groups = range(program.groups(layer))
-            depth = sum(half_depth(layer, half) for group in groups for half in tile_halves(layer, group))
+            groups = range(layer.groups)
+            depth = sum(layer.depth(half) for group in groups for half in layer.halves_of(group))
             self._density[layer.weights] = (following - layer.weights) / depth
 
-    def expand(self, layer: Row, group: int) -> int:
+    def expand(self, layer: LayerRecord, group: int) -> int:
         """Expand the next tile; returns the first cycle in which it may be used."""
         engine = self._engine
-        halves = tile_halves(layer, group)
-        depth = sum(half_depth(layer, half) for half in halves)
+        halves = layer.halves_of(group)
+        depth = sum(layer.depth(half) for half in halves)
         begin = max(self._free, self._released[-2] + RELEASE)
         if group == 0:  # tile_walker.sv: fetched behind the last tile of its predecessor, a cycle for each tap
-            taps = (layer.rows0 + layer.rows1) * layer.columns if layer.half_a else 1
+            taps = (layer.rows0 + layer.rows1) * layer.columns if layer.a.present else 1
             begin = max(begin, self._begin + FETCH + 1 + taps + 1)
         self._tiles += 1
         if self._tiles <= self._ahead:
@@ -224,10 +225,10 @@ class _Output:
         self._record = max(begin + 1, self.drained + FLUSH)
         self._first = True
 
-    def compute(self, layer: Row, group: int, count: int, first: int) -> int:
+    def compute(self, layer: LayerRecord, group: int, count: int, first: int) -> int:
         """Issue all steps of a group from cycle `first` on, `count` blocks; returns the cycle of the last one."""
         engine = self._engine
-        depths = [half_depth(layer, half) for half in tile_halves(layer, group)]
+        depths = [layer.depth(half) for half in layer.halves_of(group)]
         latency = SET_LATENCY + MAC_LATENCY + engine.cin + 1
         step = first - 1
         for block in range(count):

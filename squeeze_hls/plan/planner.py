@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +20,7 @@ from squeeze_hls.plan.hazards import prove
 from squeeze_hls.plan.limits import MAX_TILE_WORDS, check_limits
 from squeeze_hls.plan.lowering import Layer, lower
 from squeeze_hls.plan.memory import MemoryMap
-from squeeze_hls.plan.schedule import Choice, Stage, cut_into_stages
+from squeeze_hls.plan.schedule import Choice, Stage, Step, cut_into_stages, schedule
 from squeeze_hls.plan.search import Fit, all_choices, any_fit, search
 from squeeze_hls.plan.weights import Store, build_store
 
@@ -47,6 +48,7 @@ class Plan:
     layers: tuple[Layer, ...]
     stages: tuple[Stage, ...]
     chosen: tuple[Choice, ...]
+    steps: tuple[Step, ...]  # in the order of the instructions
     memory: MemoryMap
     store: Store
     program: Program
@@ -255,11 +257,8 @@ def _finish(
             f"the weights take {store.words:,} words of the store, engine {engine.id} has {engine.store_words:,}"
         )
     fit = fit or fit_frozen(layers, engine)
-    program, bands = assemble(network, stages, fit.chosen, fit.memory, store, engine)
-    check_capacity(program, engine)
-    set_waits(program, engine)
-    check_program(program, engine)
-    prove(program, layers, bands, engine)
+    steps = schedule(stages, fit.chosen)
+    program, bands = checked_program(network, layers, steps, fit.memory, store, engine)
     used = resources(engine)
     plan = Plan(
         network=network,
@@ -269,6 +268,7 @@ def _finish(
         layers=layers,
         stages=stages,
         chosen=fit.chosen,
+        steps=steps,
         memory=fit.memory,
         store=store,
         program=program,
@@ -278,6 +278,27 @@ def _finish(
     )
     check_board(board, used)
     return plan
+
+
+def checked_program(
+    network: IntNetwork,
+    layers: Sequence[Layer],
+    steps: Sequence[Step],
+    memory: MemoryMap,
+    store: Store,
+    engine: EngineConfig,
+) -> tuple[Program, tuple[Band, ...]]:
+    """The program of a schedule, with its waits, proven; and what its instructions mean.
+
+    Raises DoesNotFitError where the engine's tables are too small, HazardError where a row would not be there when it
+    is read, PlanError for what else is wrong with schedule or memory map.
+    """
+    program, bands = assemble(network, layers, steps, memory, store, engine)
+    check_capacity(program, engine)
+    set_waits(program, engine)
+    check_program(program, engine)
+    prove(program, layers, bands, engine)
+    return program, bands
 
 
 def fit_frozen(layers: tuple[Layer, ...], engine: EngineConfig) -> Fit:

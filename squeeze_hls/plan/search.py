@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.plan.memory import MemoryMap, Shortage, layout, map_words
+from squeeze_hls.plan.memory import MemoryMap, Shortage, handed_on, layout, map_words
 from squeeze_hls.plan.schedule import Choice, Stage, choices
 
 
@@ -65,7 +65,10 @@ def _chain_candidates(
     words = [0] + [map_words(stage, engine) for stage in stages[1:]]
     smallest = [min(c.wide_words for c in o) for o in options]
     inner = range(1, count - 1)
-    must = [s in inner and words[s] + words[s + 1] + smallest[s] > engine.act_depth for s in range(count)]
+    must = [
+        s in inner and handed_on(stages, s) and words[s] + words[s + 1] + smallest[s] > engine.act_depth
+        for s in range(count)
+    ]
     runs = [(0, 0)] + [(first, last) for first in inner for last in range(first + 1, count)]
     return list(dict.fromkeys(tuple(must[s] or first <= s < last for s in range(count)) for first, last in runs))
 

@@ -138,18 +138,16 @@ def test_limits_stand_in_the_layers_of_their_convolutions() -> None:
         network = changed(network, name, limit=limit)
     plan = make_plan(network, load_board("pynq-z2"))
     layers = parse_program(plan.program_bin).layers
-    assert [(layer.top_a, layer.top_b) for layer in layers] == [(15, 0), (255, 0), (254, 3), (4095, 0)]
+    assert [(layer.a.top, layer.b.top) for layer in layers] == [(15, 0), (255, 0), (254, 3), (4095, 0)]
     assert plan.timing.total == make_plan(fire_network(), load_board("pynq-z2")).timing.total
 
 
-@pytest.mark.parametrize(
-    ("layer", "name", "value"), [(0, "top_a", 0), (0, "top_a", 256), (2, "top_b", 0), (3, "top_a", 0)]
-)
-def test_largest_outputs_beyond_their_type_are_refused(layer: int, name: str, value: int) -> None:
+@pytest.mark.parametrize(("layer", "half", "value"), [(0, "a", 0), (0, "a", 256), (2, "b", 0), (3, "a", 0)])
+def test_largest_outputs_beyond_their_type_are_refused(layer: int, half: str, value: int) -> None:
     plan = make_plan(fire_network(), load_board("pynq-z2"))
     check_program(plan.program, plan.engine)
     program = parse_program(plan.program_bin)
-    setattr(program.layers[layer], name, value)
+    getattr(program.layers[layer], half).top = value
     with pytest.raises(InputError, match="largest output is 0 or beyond its type"):
         parse_program(pack_program(program))
     with pytest.raises(PlanError, match=f"layer {layer}: the largest output"):

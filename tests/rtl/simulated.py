@@ -8,7 +8,6 @@ import numpy as np
 
 from squeeze_hls.engine.addresses import blocks
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.engine.program import half_depth, tile_halves
 from squeeze_hls.flows.comparison import assert_same
 from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan
@@ -32,8 +31,8 @@ def products(plan: Plan) -> list[int]:
     program, result = plan.program, []
     for instruction in program.instructions:
         layer = program.layers[instruction.layer]
-        halves = [half for group in range(program.groups(layer)) for half in tile_halves(layer, group)]
-        result.append(blocks(layer, instruction, plan.engine.pix) * sum(half_depth(layer, half) for half in halves))
+        depth = sum(layer.depth(half) for group in range(layer.groups) for half in layer.halves_of(group))
+        result.append(blocks(layer, instruction, plan.engine.pix) * depth)
     return result
 
 
