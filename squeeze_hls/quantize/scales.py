@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Add, Conv, Graph
-from squeeze_hls.quantize import integers, rounding
+from squeeze_hls.network.ir import Graph
 from squeeze_hls.quantize import operators as batch
+from squeeze_hls.quantize import rounding
 
 CLIPS = np.linspace(0.3, 1.0, 36)  # candidates, of the largest activation
 SHRINKS = np.linspace(0.45, 1.05, 31)  # candidates, of the scale at which the largest weight fits
@@ -30,7 +30,7 @@ def activation_scales(
     for start in range(0, len(images), BATCH):
         tensors = batch.run(graph, images[start : start + BATCH], border)
         for node in graph.nodes:
-            if isinstance(node, (Conv, Add)):
+            if node.rounds:
                 flat, group = tensors[node.output].reshape(-1), groups[node.output]
                 samples.setdefault(group, []).append(flat[rng.integers(0, flat.size, keep * BATCH)])
                 top = tensors[node.output].max(axis=(0, 1, 2))
@@ -39,7 +39,7 @@ def activation_scales(
     for tensor, tops in reach.items():
         largest[groups[tensor]] = max(largest[groups[tensor]], float(tops.max()))
     result = {}
-    averaged = groups[integers.averaged(graph)]
+    averaged = groups[graph.averaged]
     for group, parts in samples.items():
         if group == averaged:
             result[group] = max(largest[group], 1e-6) * WIDE_HEADROOM / arith.WIDE_MAX
