@@ -158,7 +158,7 @@ def _with_last(graph: Graph, groups: dict[str, str], known: dict[str, float]) ->
     last = graph.averaged
     if groups[last] in known:
         return known
-    conv = next(conv for conv in graph.convs if conv.output == last)
+    conv = integers.averaged_conv(graph)
     return known | {groups[last]: _safe_scale(conv, known[groups[conv.inputs[0]]])}
 
 

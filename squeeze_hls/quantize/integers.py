@@ -105,6 +105,17 @@ def integer_add(add: Add, scales_in: list[float], scale_out: float, top: int = a
     return IntAdd(name=add.name, inputs=add.inputs, output=add.output, multiplier=multiplier, top=top)
 
 
+def averaged_conv(graph: Graph) -> Conv:
+    """The convolution whose u16 outputs are averaged; raises InputError where something else is."""
+    for conv in graph.convs:
+        if conv.output == graph.averaged:
+            return conv
+    raise InputError(
+        f"{graph.name}: the average reads '{graph.averaged}', which no convolution gives. Put a 1x1 convolution that "
+        "hands its input on in front of the average."
+    )
+
+
 def hollow(graph: Graph) -> IntNetwork:
     """The network that quantizing gives, with zeros for all its weights: enough to see what the engine makes of it."""
     nodes = tuple(HOLLOW[type(node)](node, node.output == graph.averaged) for node in graph.nodes)

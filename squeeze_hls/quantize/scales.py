@@ -6,8 +6,8 @@ import numpy as np
 
 from squeeze_hls.network import arith
 from squeeze_hls.network.ir import Graph
+from squeeze_hls.quantize import integers, rounding
 from squeeze_hls.quantize import operators as batch
-from squeeze_hls.quantize import rounding
 
 CLIPS = np.linspace(0.3, 1.0, 36)  # candidates, of the largest activation
 SHRINKS = np.linspace(0.45, 1.05, 31)  # candidates, of the scale at which the largest weight fits
@@ -22,7 +22,7 @@ def activation_scales(
     """Scale of each group of tensors that share one; the picture's is 1.  Also what each channel reaches.
 
     Runs the float network on the pictures, a few at a time, and keeps a sample of what every convolution
-    and addition gives, and its largest value in each channel (C,).
+    and addition gives, and its largest value in each channel (C,).  Raises InputError where no convolution is averaged.
     """
     samples: dict[str, list[np.ndarray]] = {}
     reach: dict[str, np.ndarray] = {}
@@ -39,7 +39,7 @@ def activation_scales(
     for tensor, tops in reach.items():
         largest[groups[tensor]] = max(largest[groups[tensor]], float(tops.max()))
     result = {}
-    averaged = groups[graph.averaged]
+    averaged = groups[integers.averaged_conv(graph).output]
     for group, parts in samples.items():
         if group == averaged:
             result[group] = max(largest[group], 1e-6) * WIDE_HEADROOM / arith.WIDE_MAX

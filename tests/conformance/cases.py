@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -161,7 +161,7 @@ class Row:
 
     make: Make
     holds: Holds  # whether a network and its golden tensors are such a case
-    refused: str | None = None  # what the planner says of them, where the engine does not compute them
+    refused: Mapping[str, str] = field(default_factory=dict)  # by stage that does not take them: what it says
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,7 +197,10 @@ def _average(b: Builder) -> str:
     return b.classes(b.inner(b.first()))
 
 
-_NO_SUMS = "bypass networks are not supported yet"
+ENGINE, CALIBRATION = "engine", "calibration"  # stages that refuse some networks
+
+_NO_SUMS = {ENGINE: "bypass networks are not supported yet"}
+_NO_CONV = {CALIBRATION: "the average reads '.*', which no convolution gives"}
 
 OPERATORS: dict[type, Row] = {
     IntConv: Row(make=_convolution, holds=has(IntConv)),
@@ -241,12 +244,16 @@ SITUATIONS: dict[str, Row] = {
         refused=_NO_SUMS,
     ),
     "an average of a concatenation": Row(
-        make=lambda b: b.concat(b.first()), holds=_averages(Concat), refused="their concatenation is averaged"
+        make=lambda b: b.concat(b.first()),
+        holds=_averages(Concat),
+        refused=_NO_CONV | {ENGINE: "their concatenation is averaged"},
     ),
     "an average of a pooling": Row(
-        make=lambda b: b.pool(b.inner(b.first())), holds=_averages(MaxPool), refused="the engine averages what a convol"
+        make=lambda b: b.pool(b.inner(b.first())),
+        holds=_averages(MaxPool),
+        refused=_NO_CONV | {ENGINE: "the engine averages what a convolution gives, unpooled"},
     ),
-    "an average of a sum": Row(make=lambda b: b.sum(b.first()), holds=_averages(IntAdd), refused=_NO_SUMS),
+    "an average of a sum": Row(make=lambda b: b.sum(b.first()), holds=_averages(IntAdd), refused=_NO_CONV | _NO_SUMS),
     "a clamp below 255": Row(
         make=lambda b: b.classes(b.conv(b.first(), limit=b.pick(1, 7, 100, 254))), holds=_clamped(False)
     ),

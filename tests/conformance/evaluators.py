@@ -6,6 +6,7 @@ definitions of ``tests.frontend.build``.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,20 +20,21 @@ from squeeze_hls.board import load_board
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.flows.comparison import assert_same
 from squeeze_hls.flows.verify import run_executor
+from squeeze_hls.frontend import load_graph
 from squeeze_hls.network import golden
-from squeeze_hls.network.ir import Graph
+from squeeze_hls.network.ir import Graph, IntNetwork, Preprocess
 from squeeze_hls.network.operators import Conv, GraphNode
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
-from squeeze_hls.quantize import measure
+from squeeze_hls.quantize import calibrated, carried, export, integers, measure
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.sensitivity import backward
-from tests.conformance.cases import Case, real
+from tests.conformance.cases import CALIBRATION, ENGINE, Case, real
 from tests.frontend import build
 from tests.golden import naive
 from tests.quantize.test_export import in_onnxruntime
 
 # One engine for all: the RTL's is compiled for tests/rtl/test_engine.py as well.
-ENGINE = EngineConfig(
+CONFIG = EngineConfig(
     pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=(16384,), program_depth=512, carry_words=4096, tables=2
 )
 RELATIVE, ABSOLUTE = 1e-4, 1e-4  # of float32 against float64; the absolute one in shares of the largest value
@@ -91,6 +93,26 @@ def _within_a_step(tensor: str, got: np.ndarray, expected: np.ndarray) -> Shares
 
 def _total(shares: list[Shares]) -> Shares:
     return sum(s for s, _ in shares), sum(n for _, n in shares)
+
+
+def check_read_back(case: Case, _: np.random.Generator) -> None:
+    """The exported model, read again: the same tensors, where an average of u8 maps has become one of their copies."""
+    network = case.network
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "case.onnx"
+        file.write_bytes(export.to_onnx(replace(network, preprocess=Preprocess(mean=_border(network)))))
+        again = carried.from_quantized(load_graph(file))
+    got = golden.run(again, case.image)
+    shared = got.keys() & case.golden.keys() - {"logits"}
+    assert len(shared) >= len(network.nodes) - 1
+    assert_same({tensor: got[tensor] for tensor in shared}, case.golden)
+    own, expected = (v["logits"] * n.scale["logits"] for v, n in ((got, again), (case.golden, network)))
+    np.testing.assert_allclose(own, expected, rtol=1e-6)
+
+
+def _border(network: IntNetwork) -> tuple[float, float, float]:
+    red, green, blue = network.pad_value
+    return float(red), float(green), float(blue)
 
 
 # --- real numbers ---
@@ -170,6 +192,29 @@ def _slope(graph: Graph, conv: Conv, way: Conv, x: np.ndarray, by_logits: np.nda
     return float(((after - before) * by_logits).sum() / nudge)
 
 
+def check_calibrated(case: Case, rng: np.random.Generator) -> Shares:
+    """The real network quantized again: its logits are about the real ones, mostly within a twentieth."""
+    graph = real(case, rng)
+    nodes = tuple(_awake(n, n.output == graph.averaged) if isinstance(n, Conv) else n for n in graph.nodes)
+    graph = replace(graph, nodes=nodes, preprocess=Preprocess(mean=_border(case.network)))
+    images = rng.integers(0, 256, (8, *case.image.shape)).astype(np.uint8)
+    network = calibrated.quantize(graph, images, mirror=False)
+    assert str(integers.hollow(graph)) == str(network)
+    good = 0
+    for image in images:
+        x = (image - np.array(case.network.pad_value, np.float64)).transpose(2, 0, 1)[None]
+        expected = build.evaluate(graph, x)["logits"].reshape(-1)
+        got = golden.run(network, image)["logits"] * network.scale["logits"]
+        good += bool(np.abs(got - expected).max() <= 0.05 * np.abs(expected).max())
+    return good, len(images)
+
+
+def _awake(conv: Conv, last: bool) -> Conv:
+    """With a ReLU that few outputs stay below: of the last convolution none, for logits need a scale."""
+    weight = np.abs(conv.weight) if last else conv.weight
+    return replace(conv, relu=True, weight=weight, bias=np.abs(conv.bias))
+
+
 # --- training ---
 
 
@@ -226,7 +271,7 @@ def _training() -> tuple[Any, Any]:
 
 
 def plan(case: Case) -> Plan:
-    return make_plan(case.network, load_board("zcu104"), PlanOptions(engine=ENGINE))
+    return make_plan(case.network, load_board("zcu104"), PlanOptions(engine=CONFIG))
 
 
 def check_executor(case: Case, _: np.random.Generator) -> None:
@@ -247,7 +292,7 @@ def _compiled() -> Any:
 
     if tools.find_cxx() is None or tools.hls_headers() is None:
         pytest.skip("needs a C++ compiler and ap_int.h (extra csim)")
-    return CSim(ENGINE, Path(BUILDS).with_name(f"{BUILDS.name}-csim"), options=("-DSQUEEZE_COUNT_PORTS",))
+    return CSim(CONFIG, Path(BUILDS).with_name(f"{BUILDS.name}-csim"), options=("-DSQUEEZE_COUNT_PORTS",))
 
 
 def check_rtl(case: Case, _: np.random.Generator) -> None:
@@ -265,7 +310,7 @@ class Evaluator:
 
     check: Callable[[Case, np.random.Generator], Shares | None]
     least: float = 1.0  # of the shares that it gives, over all cases
-    engine: bool = False  # runs what the planner made
+    stage: str = ""  # through which networks pass on the way, where that refuses some
     mark: str = ""  # the stage of scripts/test to which it belongs
 
 
@@ -275,11 +320,13 @@ EVALUATORS: dict[str, Evaluator] = {
     "exact": Evaluator(check=check_exact),
     "measure": Evaluator(check=check_measure),
     "onnxruntime": Evaluator(check=check_onnxruntime, least=0.99),
+    "read back": Evaluator(check=check_read_back),
+    "calibrated": Evaluator(check=check_calibrated, least=0.9, stage=CALIBRATION),
     "forward": Evaluator(check=check_forward),
     "gradient": Evaluator(check=check_gradient, least=0.9),
     "teacher": Evaluator(check=check_teacher),
     "student": Evaluator(check=check_student, least=0.99),
-    "executor": Evaluator(check=check_executor, engine=True),
-    "csim": Evaluator(check=check_csim, engine=True, mark="csim"),
-    "rtl": Evaluator(check=check_rtl, engine=True, mark="rtl"),
+    "executor": Evaluator(check=check_executor, stage=ENGINE),
+    "csim": Evaluator(check=check_csim, stage=ENGINE, mark="csim"),
+    "rtl": Evaluator(check=check_rtl, stage=ENGINE, mark="rtl"),
 }
