@@ -13,7 +13,7 @@ import numpy as np
 
 from squeeze_hls.frontend.onnx_node import Node
 from squeeze_hls.network import ir
-from squeeze_hls.network.operators import Operator
+from squeeze_hls.network.tensors import Operator
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from squeeze_hls.frontend.layers import Affine, Clamp, Layer, Quantizer
 from squeeze_hls.frontend.onnx_node import RE_EXPORT
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import ir
-from squeeze_hls.network.operators import groups
+from squeeze_hls.network.tensors import groups
 
 _TOLERANCE = 1e-5  # relative, of scales: they travel as float32
 _WHOLE = 1e-3  # of a step: a bound this close to a step is on it

@@ -17,7 +17,7 @@ import numpy as np
 from squeeze_hls.frontend.layers import Affine, Layer, Pad
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import arith, ir
-from squeeze_hls.network.operators import readers
+from squeeze_hls.network.tensors import readers
 
 
 def merge_pads(layers: list[Layer]) -> list[Layer]:

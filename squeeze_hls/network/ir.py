@@ -29,9 +29,9 @@ from squeeze_hls.network.operators import (
     Node,
     Pads,
     Shape,
-    groups,
     type_max,
 )
+from squeeze_hls.network.tensors import groups
 
 __all__ = [
     "CAFFE",

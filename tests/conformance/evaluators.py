@@ -7,43 +7,29 @@ definitions of ``tests.frontend.build``.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 
-from squeeze_hls.board import load_board
-from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.flows.comparison import assert_same
-from squeeze_hls.flows.verify import run_executor
 from squeeze_hls.frontend import load_graph
 from squeeze_hls.network import golden
 from squeeze_hls.network.ir import Graph, IntNetwork, Preprocess
 from squeeze_hls.network.operators import Conv, GraphNode
-from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.quantize import calibrated, carried, export, integers, measure
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.sensitivity import backward
 from tests.conformance.cases import CALIBRATION, ENGINE, Case, real
+from tests.conformance.engine import check_csim, check_executor, check_rtl
+from tests.conformance.judges import Shares, assert_close, reals, shifted, total, within_a_step
+from tests.conformance.training import check_student, check_teacher
 from tests.frontend import build
 from tests.golden import naive
 from tests.quantize.test_export import in_onnxruntime
 
-# One engine for all: the RTL's is compiled for tests/rtl/test_engine.py as well.
-CONFIG = EngineConfig(
-    pix=2, cin=4, cout=8, act_pieces=(512,), store_pieces=(16384,), program_depth=512, carry_words=4096, tables=2
-)
-RELATIVE, ABSOLUTE = 1e-4, 1e-4  # of float32 against float64; the absolute one in shares of the largest value
 NUDGE = 1e-6  # by which weights are moved for a difference quotient
-FLOAT_SUM = 2.0**-20  # relative error of an average in float32
-EXACTLY = 0.01  # of a step
-
-Shares = tuple[int, int]  # of so many values (the second) the first number agree exactly, or were judged at all
-
 
 # --- integers ---
 
@@ -80,19 +66,8 @@ def check_onnxruntime(case: Case, _: np.random.Generator) -> Shares:
         border = network.pad_value if network.input in node.inputs else 0
         expected = golden.COMPUTE[type(node)](node, [integers[t] for t in node.inputs], border)
         steps = got[node.output][0].transpose(1, 2, 0) / network.scale[node.output]
-        shares.append(_within_a_step(node.output, steps, expected.reshape(steps.shape)))
-    return _total(shares)
-
-
-def _within_a_step(tensor: str, got: np.ndarray, expected: np.ndarray) -> Shares:
-    away = np.abs(got - expected)
-    most = max(1.0, FLOAT_SUM * float(expected.max()))
-    assert away.max() <= most + EXACTLY, f"{tensor}: {away.max():.3g} steps from the golden model's"
-    return int((away <= max(EXACTLY, FLOAT_SUM * float(expected.max()))).sum()), away.size
-
-
-def _total(shares: list[Shares]) -> Shares:
-    return sum(s for s, _ in shares), sum(n for _, n in shares)
+        shares.append(within_a_step(node.output, steps, expected.reshape(steps.shape)))
+    return total(shares)
 
 
 def check_read_back(case: Case, _: np.random.Generator) -> None:
@@ -118,36 +93,11 @@ def _border(network: IntNetwork) -> tuple[float, float, float]:
 # --- real numbers ---
 
 
-def _shifted(case: Case, graph: Graph) -> Graph:
-    """The graph for pictures less their border, which is 0 then."""
-    first, *rest = graph.nodes
-    assert isinstance(first, Conv)
-    border = np.array(case.network.pad_value, np.float64)
-    bias = first.bias + (first.weight.astype(np.float64) * border).sum(axis=(1, 2, 3))
-    return replace(graph, nodes=(replace(first, bias=bias), *rest))
-
-
-def _reals(case: Case, rng: np.random.Generator) -> tuple[Graph, dict[str, np.ndarray]]:
-    """The case in real numbers, and every tensor in float64."""
-    graph = real(case, rng)
-    x = (case.image - np.array(case.network.pad_value, np.float64)).transpose(2, 0, 1)[None]
-    return graph, build.evaluate(_shifted(case, graph), x)
-
-
-def _assert_close(got: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
-    for tensor, values in got.items():
-        if tensor != "image":
-            largest = float(np.abs(expected[tensor]).max())
-            np.testing.assert_allclose(
-                values, expected[tensor], rtol=RELATIVE, atol=ABSOLUTE * largest + 1e-6, err_msg=tensor
-            )
-
-
 def check_forward(case: Case, rng: np.random.Generator) -> None:
     """The quantizer's real numbers."""
-    graph, expected = _reals(case, rng)
+    graph, expected = reals(case, rng)
     got = batch.run(graph, case.image[None], np.array(case.network.pad_value, np.float32))
-    _assert_close({tensor: values[0] for tensor, values in got.items()}, expected)
+    assert_close({tensor: values[0] for tensor, values in got.items()}, expected)
 
 
 def check_gradient(case: Case, rng: np.random.Generator) -> Shares:
@@ -155,8 +105,8 @@ def check_gradient(case: Case, rng: np.random.Generator) -> Shares:
 
     Convolutions at which the logits have a kink, for two values of a pooling window are alike, are not judged.
     """
-    graph, tensors = _reals(case, rng)
-    graph = _shifted(case, graph)
+    graph, tensors = reals(case, rng)
+    graph = shifted(case, graph)
     x = case.image - np.array(case.network.pad_value, np.float64)
     by_logits = rng.normal(0, 1, (1, *tensors["logits"].shape)).astype(np.float32)
     found = backward(graph, batch.run(graph, x[None]), by_logits)
@@ -213,92 +163,6 @@ def _awake(conv: Conv, last: bool) -> Conv:
     """With a ReLU that few outputs stay below: of the last convolution none, for logits need a scale."""
     weight = np.abs(conv.weight) if last else conv.weight
     return replace(conv, relu=True, weight=weight, bias=np.abs(conv.bias))
-
-
-# --- training ---
-
-
-def check_teacher(case: Case, rng: np.random.Generator) -> None:
-    """Fine-tuning's real numbers."""
-    torch, finetune = _training()
-    graph, expected = _reals(case, rng)
-    x = torch.from_numpy(case.image.transpose(2, 0, 1)[None].astype(np.float32))
-    weights = finetune._teacher(torch, graph)
-    got = finetune._tensors(torch, finetune.FLOAT, graph, weights, case.network.pad_value, x)
-    _assert_close({tensor: values[0].numpy().transpose(1, 2, 0) for tensor, values in got.items()}, expected)
-
-
-def check_student(case: Case, _: np.random.Generator) -> Shares:
-    """Fine-tuning's integers: node by node on the golden model's, and all in a row."""
-    torch, finetune = _training()
-    network = case.network
-    layers = {conv.name: finetune._layer(torch, network, conv) for conv in network.convs}
-
-    def stacked(values: np.ndarray) -> Any:
-        return torch.from_numpy(values.transpose(2, 0, 1)[None].astype(np.float32))
-
-    whole = finetune._tensors(torch, finetune.ROUNDED, network, layers, network.pad_value, stacked(case.image))
-    shares = []
-    for node in network.nodes:
-        border = network.pad_value if network.input in node.inputs else None
-        inputs = [stacked(case.golden[tensor]) for tensor in node.inputs]
-        alone = finetune.ROUNDED[type(node)](torch, node, inputs, border, layers)
-        expected = case.golden[node.output]
-        if node.output == "logits":  # means
-            expected = expected.reshape(1, 1, -1) / case.golden[network.averaged][:, :, 0].size
-            np.testing.assert_allclose(_channels_last(alone), expected, rtol=1e-5)
-        else:
-            shares.append(_within_a_step(node.output, _channels_last(alone), expected))
-        assert np.abs(_channels_last(whole[node.output]) - expected).mean() <= 1
-    logits = finetune._logits(torch, network, layers, stacked(case.image)).detach().numpy()[0]
-    step = network.scale[network.averaged]
-    np.testing.assert_allclose(logits, case.golden["logits"] * network.scale["logits"], rtol=0.01, atol=2 * step)
-    return _total(shares)
-
-
-def _channels_last(values: Any) -> np.ndarray:
-    return values.detach().numpy()[0].transpose(1, 2, 0)
-
-
-def _training() -> tuple[Any, Any]:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra train)")
-    from squeeze_hls.quantize import finetune
-
-    return torch, finetune
-
-
-# --- the engine ---
-
-
-def plan(case: Case) -> Plan:
-    return make_plan(case.network, load_board("zcu104"), PlanOptions(engine=CONFIG))
-
-
-def check_executor(case: Case, _: np.random.Generator) -> None:
-    assert_same(run_executor(plan(case), case.image), case.golden)
-
-
-def check_csim(case: Case, _: np.random.Generator) -> None:
-    from squeeze_hls.sim.csim import run_frames
-
-    assert_same(run_frames(plan(case), [case.image], _compiled())[0], case.golden)
-
-
-@cache
-def _compiled() -> Any:
-    from squeeze_hls import tools
-    from squeeze_hls.sim.csim import CSim
-    from tests.rtl.runner import BUILDS
-
-    if tools.find_cxx() is None or tools.hls_headers() is None:
-        pytest.skip("needs a C++ compiler and ap_int.h (extra csim)")
-    return CSim(CONFIG, Path(BUILDS).with_name(f"{BUILDS.name}-csim"), options=("-DSQUEEZE_COUNT_PORTS",))
-
-
-def check_rtl(case: Case, _: np.random.Generator) -> None:
-    from tests.rtl.simulated import simulate
-
-    simulate(plan(case), [case.image])
 
 
 # --- all of them ---
