@@ -37,7 +37,7 @@ def chain(seed: int = 3) -> IntNetwork:
 
 
 def network_of(convs: list) -> IntNetwork:
-    nodes = (*convs, GlobalAverage(name="average", input=convs[-1].output, output="logits"))
+    nodes = (*convs, GlobalAverage(name="average", inputs=(convs[-1].output,), output="logits"))
     network = IntNetwork(name="graph", input="image", input_shape=(SIZE, SIZE, 3), nodes=nodes)
     verify_int_network(network)
     return network

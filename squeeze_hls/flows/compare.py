@@ -13,7 +13,7 @@ from squeeze_hls.artifacts.build_folder import is_build, open_build
 from squeeze_hls.board import Board
 from squeeze_hls.errors import InputError
 from squeeze_hls.flows.source import Source, read, to_network
-from squeeze_hls.network.ir import Conv, Graph
+from squeeze_hls.network.ir import Graph
 from squeeze_hls.network.pictures import PictureSet, prepare
 from squeeze_hls.progress import SILENT, Keeper, Listener, Stage, tell
 from squeeze_hls.quantize import is_quantized, measure
@@ -38,7 +38,7 @@ def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener
         folded, pad_value, notes = fold_preprocess(graph)
         tell(notes, keeper)
         border = np.array(pad_value, np.float32)
-        weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
+        weights = sum(conv.weight.size for conv in graph.convs)
         return Side(
             name=name,
             numbers="float",

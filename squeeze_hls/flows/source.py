@@ -51,9 +51,7 @@ def load(source: Source, listener: Listener, check: Callable[[Graph], None] | No
     with listener.stage("load") as stage:
         graph, sha256 = read(source, keeper)
         height, width, _ = graph.input_shape
-        stage.outcome = (
-            f"{graph.name}, {height} x {width}, {sum(hasattr(n, 'weight') for n in graph.nodes)} convolutions"
-        )
+        stage.outcome = f"{graph.name}, {height} x {width}, {len(graph.convs)} convolutions"
     if check is not None:
         check(graph)
     network, quantized = to_network(graph, calibration, keeper)

@@ -7,78 +7,58 @@ named as in the ONNX file; ``ir.Conv.relu`` is always False here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from squeeze_hls.frontend.onnx_node import Node
 from squeeze_hls.network import ir
+from squeeze_hls.network.tensors import Operator
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Clamp:
-    """``min(max(x, low), high)``: a ReLU, or a Clip."""
+class Passing(Operator):
+    """An operator that becomes part of the layers around it."""
 
     node: Node
-    input: str
-    output: str
+
+    unary = True
+
+    @property
+    def name(self) -> str:
+        return self.node.raw_name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clamp(Passing):
+    """``min(max(x, low), high)``: a ReLU, or a Clip."""
+
     low: float = 0.0
     high: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Affine:
+class Affine(Passing):
     """``x * factor + offset`` per channel: a batch normalization."""
 
-    node: Node
-    input: str
-    output: str
     factor: np.ndarray  # float64 (C,)
     offset: np.ndarray  # float64 (C,)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pad:
+class Pad(Passing):
     """Zero pixels around a feature map."""
 
-    node: Node
-    input: str
-    output: str
     pads: ir.Pads
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Quantizer:
+class Quantizer(Passing):
     """Rounding to ``integer * scale`` with integers in [bottom, top] (zero point subtracted)."""
 
-    node: Node
-    input: str
-    output: str
     scale: float
     bottom: int
     top: int
 
 
-Layer = ir.Conv | ir.MaxPool | ir.Concat | ir.Add | ir.GlobalAverage | Clamp | Affine | Pad | Quantizer
-
-
-def layer_inputs(layer: Layer) -> tuple[str, ...]:
-    """The tensors that a layer reads."""
-    return layer.inputs if isinstance(layer, (ir.Concat, ir.Add)) else (layer.input,)
-
-
-def renamed(layer: Layer, names: dict[str, str]) -> Layer:
-    """The layer with its tensors renamed where ``names`` has them."""
-    output = names.get(layer.output, layer.output)
-    if isinstance(layer, (ir.Add, ir.Concat)):
-        return replace(layer, inputs=tuple(names.get(t, t) for t in layer.inputs), output=output)
-    return replace(layer, input=names.get(layer.input, layer.input), output=output)
-
-
-def consumers(layers: list[Layer]) -> dict[str, list[Layer]]:
-    """For each tensor the layers that read it."""
-    result: dict[str, list[Layer]] = {}
-    for layer in layers:
-        for tensor in layer_inputs(layer):
-            result.setdefault(tensor, []).append(layer)
-    return result
+Layer = ir.GraphNode | Clamp | Affine | Pad | Quantizer

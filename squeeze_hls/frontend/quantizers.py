@@ -208,7 +208,7 @@ def _on_feature_map(context: Context, node: Node, grid: Grid) -> None:
         return
     layer = Quantizer(
         node=node,
-        input=source.tensor,
+        inputs=(source.tensor,),
         output=node.output,
         scale=grid.scale,
         bottom=grid.low - grid.zero,

@@ -14,7 +14,7 @@ import numpy as np
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, node_inputs
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool
 
 # Ways out, in words that follow any of several refusals.
 FIRE = "Retrain with Fire modules: one 1x1, then a 1x1 and a 3x3 side by side, concatenated."
@@ -134,7 +134,7 @@ def lower(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
     """
     readers: dict[str, list] = {}
     for node in network.nodes:
-        for tensor in node_inputs(node):
+        for tensor in node.inputs:
             readers.setdefault(tensor, []).append(node)
     layouts = {network.input: Layout((3,), engine.cin)}
     layers: list[Layer] = []

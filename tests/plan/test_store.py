@@ -101,7 +101,7 @@ def laplace_network(scale: float) -> IntNetwork:
         int_conv(rng, "three", "squeeze", (64, 3, 3, 24), style="laplace", scale=scale, **wide),
         Concat(name="concat", inputs=("one", "three"), output="fire"),
         int_conv(rng, "conv10", "fire", (10, 1, 1, 104), style="laplace", scale=scale, wide=True),
-        GlobalAverage(name="average", input="conv10", output="logits"),
+        GlobalAverage(name="average", inputs=("conv10",), output="logits"),
     )
     return IntNetwork(name="laplace", input="image", input_shape=(9, 9, 3), nodes=nodes)
 
