@@ -69,7 +69,8 @@ def load(
 def quantize(model: StrPath | Graph, pictures: Given | None = None, *, listener: Listener = SILENT) -> IntNetwork:
     """6-bit weights and 8-bit activations, calibrated on ``pictures``, of which the first 1,000 count.
 
-    Without pictures the built-in ones calibrate, for lower accuracy.  A model that came quantized keeps its own integers.  What one should know of the result stands in ``notes``.
+    Without pictures the built-in ones calibrate, for lower accuracy.  A model that came quantized keeps its own
+    integers.  What one should know of the result stands in ``notes``.
     """
     return source.integers(_graph(model, listener), pictures, listener)
 
