@@ -9,8 +9,8 @@ import squeeze_hls as sq
 from squeeze_hls.plan.overview import LayerRow
 
 WORDS = """
-map layer half stage band instruction border lane block group step tap set requantization flush turn word store tile chunk
-expander bank ring pitch credit carry program header packet frame identity wait plan
+map layer half stage band instruction border lane block group step tap set requantization flush turn word store tile
+chunk expander bank ring pitch credit carry program header packet frame identity wait plan
 """
 
 
