@@ -11,6 +11,7 @@ import click
 
 from squeeze_hls import __version__
 from squeeze_hls.cli.terminal import Terminal
+from squeeze_hls.flows import ON
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -97,7 +98,6 @@ format_option = click.option(
     show_default=True,
     help="QDQ runs in ONNX Runtime; QONNX in the qonnx package.",
 )
-ON = ("golden", "executor", "csim", "rtl", "onnxruntime")
 on_option = click.option(
     "--on",
     type=click.Choice(ON),

@@ -14,6 +14,7 @@ from squeeze_hls.engine.resources import Resources, resources, store_blocks
 from squeeze_hls.engine.timing import Timing, predict
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.network.ir import IntNetwork, verify_int_network
+from squeeze_hls.plan import overview
 from squeeze_hls.plan.assemble import Band, assemble
 from squeeze_hls.plan.checks import check_program, set_waits
 from squeeze_hls.plan.hazards import prove
@@ -37,9 +38,9 @@ class PlanOptions:
     engine: EngineConfig | None = None  # plan for this frozen engine
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Plan:
-    """A network on an engine."""
+    """A network on an engine.  All cycles are predicted; ``print(plan)`` shows it layer by layer."""
 
     network: IntNetwork
     board: Board
@@ -90,6 +91,30 @@ class Plan:
     @property
     def utilization(self) -> float:
         return self.ideal_cycles / self.timing.total
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of one picture."""
+        return int(self.timing.total)
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second at ``clock_mhz``."""
+        return self.clock_mhz * 1e6 / self.timing.total
+
+    @property
+    def table(self) -> tuple[overview.LayerRow, ...]:
+        """What each layer takes, in the order of computation."""
+        return overview.layer_rows(self)
+
+    def __repr__(self) -> str:
+        return f"<Plan of {self.network.name} on {self.board.name}: {self.cycles:,} cycles, weights {self.residency}>"
+
+    def __str__(self) -> str:
+        return overview.text(self)
+
+    def _repr_html_(self) -> str:
+        return overview.html(self)
 
 
 def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = None) -> Plan:
