@@ -25,7 +25,7 @@ from squeeze_hls.errors import MissingToolError as MissingToolError
 from squeeze_hls.errors import SqueezeError as SqueezeError
 from squeeze_hls.errors import ToolFailedError as ToolFailedError
 from squeeze_hls.flows import source
-from squeeze_hls.flows.build import Done
+from squeeze_hls.flows.build import Built
 from squeeze_hls.flows.compare import SideBySide
 from squeeze_hls.flows.simulate import Simulation
 from squeeze_hls.frontend import zoo
@@ -34,9 +34,9 @@ from squeeze_hls.network.ir import IntNetwork as IntNetwork
 from squeeze_hls.network.pictures import DEFAULT_PICTURE, Given, One, gather
 from squeeze_hls.plan.planner import Plan as Plan
 from squeeze_hls.progress import SILENT, Listener
-from squeeze_hls.quantize.compress import Compressed as Compressed
+from squeeze_hls.quantize.compression import Compressed as Compressed
+from squeeze_hls.report.accuracy import Result
 from squeeze_hls.report.build_report import Check
-from squeeze_hls.report.statistics import Result
 
 if TYPE_CHECKING:
     from squeeze_hls.flows.classify import Classifier, Results
@@ -257,7 +257,7 @@ def build(
     weights: Literal["auto", "resident", "streamed"] = "auto",
     clock_mhz: float | None = None,
     listener: Listener = SILENT,
-) -> Done:
+) -> Built:
     """Plan where that is still to be done, verify, and write a build folder; ``report`` and ``where`` tell of it.
 
     ``out`` is a new folder or that of an earlier build, by default ``build/MODEL-BOARD``.  ``flow`` is ``"hls"``,
@@ -290,7 +290,7 @@ def open_build(folder: StrPath) -> Build:
 
 def synthesize(build: Build | StrPath, *, listener: Listener = SILENT) -> dict[str, Any]:
     """The report of a build, with DSP, BRAM, LUT and FF counted in a netlist by Yosys."""
-    from squeeze_hls.synth.build import synthesize_build
+    from squeeze_hls.flows.synth import synthesize_build
 
     return synthesize_build(_folder(build), listener)
 

@@ -21,7 +21,7 @@ from squeeze_hls.cli.terminal import Terminal, cells, table
 
 if TYPE_CHECKING:
     from squeeze_hls.flows.compare import SideBySide
-    from squeeze_hls.report.statistics import Side
+    from squeeze_hls.report.accuracy import Side
 
 
 @click.command()

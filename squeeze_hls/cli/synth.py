@@ -23,7 +23,7 @@ def synth(terminal: Terminal, folder: Path) -> None:
     The figures go into the build's report.json, beside the planner's estimate.  No vendor tool is needed; Yosys comes
     with `pip install 'squeeze-hls[synth]'`.
     """
-    from squeeze_hls.synth.build import synthesize_build
+    from squeeze_hls.flows.synth import synthesize_build
 
     terminal.every_stage = True
     report = synthesize_build(folder, terminal)

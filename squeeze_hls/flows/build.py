@@ -57,7 +57,7 @@ class Verified:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class Built:
     """A finished build."""
 
     report: dict[str, Any]
@@ -74,7 +74,7 @@ class Origin:
     notes: tuple[str, ...] = ()
 
 
-def build(options: BuildOptions, listener: Listener) -> Done:
+def build(options: BuildOptions, listener: Listener) -> Built:
     """Run all stages; raises an error of ``squeeze_hls.errors`` and writes nothing where one fails."""
     from squeeze_hls.network import pictures
 
@@ -90,7 +90,7 @@ def build(options: BuildOptions, listener: Listener) -> Done:
     return _finish(plan, origin, picture, level, options, listener)
 
 
-def build_plan(plan: Plan, options: BuildOptions, listener: Listener) -> Done:
+def build_plan(plan: Plan, options: BuildOptions, listener: Listener) -> Built:
     """Verify, emit and write what has been planned; of ``options`` source, board, weights and clock do not count.
 
     Otherwise as ``build``.
@@ -110,7 +110,7 @@ def _out(options: BuildOptions, name: str, board: Board) -> Path:
 
 def _finish(
     plan: Plan, origin: Origin, picture: np.ndarray, level: str, options: BuildOptions, listener: Listener
-) -> Done:
+) -> Built:
     """Verify on ``picture``, u8 (H, W, 3) of any size, then emit and write."""
     from squeeze_hls.network import pictures
 
@@ -246,7 +246,7 @@ def _write_build(
     out: Path,
     flow: str,
     listener: Listener,
-) -> Done:
+) -> Built:
     from squeeze_hls.artifacts.bundle import REPORT, Bundle, to_json, write_bundle
     from squeeze_hls.emit import board_folder as deploy
     from squeeze_hls.emit import hls, rtl
@@ -270,10 +270,10 @@ def _write_build(
         stage.outcome = f"{len(bundle)} files"
     if kept:
         listener.note(f"{out}: {len(kept)} files that are not from a build were kept, such as {kept[0]}")
-    return Done(report=report, where=out, kept=tuple(kept))
+    return Built(report=report, where=out, kept=tuple(kept))
 
 
-def _write_update(plan: Plan, origin: Origin, verified: Verified, out: Path) -> Done:
+def _write_update(plan: Plan, origin: Origin, verified: Verified, out: Path) -> Built:
     from squeeze_hls.artifacts.bundle import Bundle, write_bundle, write_file
     from squeeze_hls.emit.update import model_file
 
@@ -282,7 +282,7 @@ def _write_update(plan: Plan, origin: Origin, verified: Verified, out: Path) -> 
         write_file(bundle[UPDATE], out / UPDATE)
     else:
         write_bundle(bundle, out)
-    return Done(report=_report(plan, origin, verified, bundle), where=out / UPDATE)
+    return Built(report=_report(plan, origin, verified, bundle), where=out / UPDATE)
 
 
 def _report(plan: Plan, origin: Origin, verified: Verified, bundle: Bundle) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from squeeze_hls.frontend import narrow_view
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.network.ir import IntNetwork, Preprocess, Shape
 from squeeze_hls.progress import SILENT, Listener, Stage, tell
-from squeeze_hls.report import statistics
-from squeeze_hls.report.statistics import Result
+from squeeze_hls.report import accuracy
+from squeeze_hls.report.accuracy import Result
 
 if TYPE_CHECKING:
     from squeeze_hls.artifacts.build_folder import Build
@@ -240,7 +240,7 @@ def run(classify: Classifier, chosen: pictures.PictureSet, top: int, listener: L
 def evaluate(classify: Classifier, chosen: pictures.PictureSet, listener: Listener) -> Result:
     """Classify all pictures of a set and count what is right."""
     with listener.stage("evaluate") as stage:
-        result = statistics.evaluate(_logits(classify, chosen, stage), chosen.labels)
+        result = accuracy.evaluate(_logits(classify, chosen, stage), chosen.labels)
         stage.outcome = f"{len(chosen)} pictures on {classify.on}"
     return result
 

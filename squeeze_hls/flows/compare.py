@@ -19,8 +19,8 @@ from squeeze_hls.progress import SILENT, Keeper, Listener, Stage, tell
 from squeeze_hls.quantize import is_quantized, measure
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.folding import fold_preprocess
-from squeeze_hls.report import statistics
-from squeeze_hls.report.statistics import Comparison, Result, Side
+from squeeze_hls.report import accuracy
+from squeeze_hls.report.accuracy import Comparison, Result, Side
 
 PICTURES = 8  # at a time
 
@@ -45,7 +45,7 @@ def compare(first: Source, second: Source, board: Board, chosen: PictureSet, lis
     """
     a, b = (examine(source, board, chosen, listener) for source in (first, second))
     predictions = b.result.predictions, a.result.predictions
-    agreement, interval = statistics.agreement(*predictions)
+    agreement, interval = accuracy.agreement(*predictions)
     notes = tuple(dict.fromkeys((*a.notes, *b.notes)))
     for note in notes:
         whose = "" if note in a.notes and note in b.notes else "A: " if note in a.notes else "B: "
@@ -56,7 +56,7 @@ def compare(first: Source, second: Source, board: Board, chosen: PictureSet, lis
         images=len(chosen),
         agreement=agreement,
         agreement_interval=interval,
-        change=None if chosen.labels is None else statistics.compare(*predictions, chosen.labels),
+        change=None if chosen.labels is None else accuracy.compare(*predictions, chosen.labels),
         notes=notes,
     )
 
@@ -142,7 +142,7 @@ def _judge(
     """Rank all pictures by ``logits``, which takes some of them, prepared for ``graph``, to (N, classes)."""
     with listener.stage("evaluate") as stage:
         each = chain.from_iterable(map(logits, _batches(graph, chosen, stage)))
-        result = statistics.evaluate(each, chosen.labels)
+        result = accuracy.evaluate(each, chosen.labels)
         stage.outcome = outcome
     return result
 

@@ -10,8 +10,8 @@ from squeeze_hls.network.pictures import PictureSet, stack
 from squeeze_hls.plan.ahead import room_for_weights, words_of_weights
 from squeeze_hls.progress import SILENT, Listener, tell
 from squeeze_hls.quantize import integers, rate
-from squeeze_hls.quantize.compress import Compressed
-from squeeze_hls.quantize.compress import compress as compress_graph
+from squeeze_hls.quantize.compression import Compressed
+from squeeze_hls.quantize.compression import compress as compress_graph
 
 MAX_PICTURES = 300  # with their mirror images all activations of a layer are held, 2.5 GB
 

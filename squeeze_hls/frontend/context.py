@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from squeeze_hls.frontend.constants import Constants
+from squeeze_hls.frontend.input_limits import MAX_MAP_ELEMENTS
 from squeeze_hls.frontend.layers import Layer
-from squeeze_hls.frontend.limits import MAX_MAP_ELEMENTS
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.text import safe_name
 

@@ -13,8 +13,8 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import quantizers, simplify
 from squeeze_hls.frontend.constants import Constants
 from squeeze_hls.frontend.context import Context, FeatureMap, Grid
+from squeeze_hls.frontend.input_limits import MAX_PIXELS, MAX_SIDE
 from squeeze_hls.frontend.layers import Layer
-from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
 from squeeze_hls.frontend.onnx_file import OnnxFile
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 from squeeze_hls.frontend.operator_check import OperatorCheck

@@ -21,8 +21,8 @@ from squeeze_hls.progress import Stage
 from squeeze_hls.sim.verilate import TOP
 from squeeze_hls.synth import job
 from squeeze_hls.synth.cells import Count, count
-from squeeze_hls.synth.levels import Path as LogicPath
-from squeeze_hls.synth.levels import deepest_path
+from squeeze_hls.synth.logic_levels import Path as LogicPath
+from squeeze_hls.synth.logic_levels import deepest_path
 
 FAMILIES = {"xc7": r"xc7", "xcup": r"xczu|xck26|xcku\d+p|xcvu\d+p|xcau"}  # of Yosys, by the beginning of a part's name
 SECONDS = 3600

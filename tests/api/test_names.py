@@ -19,7 +19,7 @@ IMPORTS = (
     "from squeeze_hls import plan",
     "import squeeze_hls.plan.planner",
     "import squeeze_hls; squeeze_hls.plan",
-    "import squeeze_hls.quantize.compress, squeeze_hls.api",
+    "import squeeze_hls.quantize.compression, squeeze_hls.api",
 )
 CALL = """
 import squeeze_hls as sq, squeeze_hls.plan as package, squeeze_hls.quantize

@@ -11,7 +11,7 @@ import pytest
 
 from squeeze_hls.board import load_board
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.flows.verify import run_executor
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from tests.conformance.cases import Case

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.frontend import load_graph
 from squeeze_hls.network import golden
 from squeeze_hls.network.ir import Graph, IntNetwork, Preprocess

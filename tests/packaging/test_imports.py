@@ -63,3 +63,28 @@ def test_imports_go_one_way(root: Path) -> None:
     upwards = [f"{file}: {room} -> {target}" for room, target, file in arrows(root) if LEVEL[target] >= LEVEL[room]]
     assert not upwards
     assert len(list(arrows(root))) > 100  # the walk sees them
+
+
+# Files of one name in several rooms: the same thing each time, and why.
+SHARED_NAMES = {
+    **dict.fromkeys(
+        ("bitstream", "build", "compare", "compress", "notebook", "simulate", "synth"), {"cli", "flows"}
+    ),  # a use case: its command and what the command does
+    "operators": {"frontend", "network", "quantize"},  # an operator's place in each of these stages
+    "rtl": {"emit", "sim"},  # the RTL, written and simulated
+    "errors": {"", "driver"},  # the driver has its own: it stands alone on the board,
+    "packets": {"driver", "engine"},  # and makes packets of its own
+}
+ROLES = {"__init__", "__main__"}
+
+
+def test_a_name_means_one_thing(root: Path) -> None:
+    package = root / "squeeze_hls"
+    rooms: dict[str, set[str]] = {}
+    for file in package.rglob("*.py"):
+        if file.stem not in ROLES:
+            rooms.setdefault(file.stem, set()).add(file.parent.relative_to(package).as_posix().removeprefix("."))
+    several = {
+        name: found for name, found in rooms.items() if len(found) > 1 and not found <= SHARED_NAMES.get(name, set())
+    }
+    assert not several

@@ -11,7 +11,7 @@ from squeeze_hls.board import load_board
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.executor import Executor
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.plan.hazards import Tracker

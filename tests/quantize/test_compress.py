@@ -12,7 +12,7 @@ from squeeze_hls.network import golden
 from squeeze_hls.network.ir import Add, Conv, Graph, GraphNode, MaxPool
 from squeeze_hls.quantize import coded, measure, rate
 from squeeze_hls.quantize import operators as batch
-from squeeze_hls.quantize.compress import compress
+from squeeze_hls.quantize.compression import compress
 from squeeze_hls.quantize.sensitivity import backward, sensitivities
 from tests.quantize.compare import assert_same_network
 from tests.quantize.graphs import PAD, fire_graph, pictures

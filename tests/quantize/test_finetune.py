@@ -11,7 +11,7 @@ from squeeze_hls.network.ir import Conv, Graph, IntConv
 from squeeze_hls.progress import Stage
 from squeeze_hls.quantize import calibrated, measure, rate
 from squeeze_hls.quantize import operators as batch
-from squeeze_hls.quantize.compress import Compressed, compress
+from squeeze_hls.quantize.compression import Compressed, compress
 from tests.quantize.compare import assert_same_network
 from tests.quantize.graphs import PAD, fire_graph, pictures
 

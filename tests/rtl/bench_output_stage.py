@@ -19,7 +19,7 @@ from cocotb.triggers import FallingEdge, RisingEdge
 from squeeze_hls.engine import addresses
 from squeeze_hls.engine.fields import BUFFER, INSTRUCTION, LAYER
 from squeeze_hls.engine.records import BufferRecord, HalfRecord, InstructionRecord, LayerRecord
-from squeeze_hls.flows.comparison import difference
+from squeeze_hls.flows.exact import difference
 from squeeze_hls.network import arith
 from squeeze_hls.network.ir import type_max
 from tests.rtl.common import failure, pack, parameters, random_generator, start

@@ -8,7 +8,7 @@ import numpy as np
 
 from squeeze_hls.engine.addresses import blocks
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan
 from squeeze_hls.sim.rtl import Frame, load, run_frames

@@ -14,7 +14,7 @@ from squeeze_hls import cli
 from squeeze_hls.artifacts.build_folder import open_build
 from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.synth.cells import count
-from squeeze_hls.synth.levels import Path as LogicPath
+from squeeze_hls.synth.logic_levels import Path as LogicPath
 from squeeze_hls.synth.run import Synthesis
 
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"
@@ -47,7 +47,7 @@ def yosys(monkeypatch: pytest.MonkeyPatch) -> None:
             tool="Yosys 0.70", family=family, cells=CELLS, count=count(CELLS), deepest=path, memories=()
         )  # fmt: skip
 
-    monkeypatch.setattr("squeeze_hls.synth.build.synthesize_engine", synthesized)
+    monkeypatch.setattr("squeeze_hls.flows.synth.synthesize_engine", synthesized)
 
 
 def report_of(folder: Path) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def test_yosys_fails(mine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     def fails(*_: object, **__: object) -> Synthesis:
         raise ToolFailedError("Yosys: it fell over")
 
-    monkeypatch.setattr("squeeze_hls.synth.build.synthesize_engine", fails)
+    monkeypatch.setattr("squeeze_hls.flows.synth.synthesize_engine", fails)
     before = (mine / "report.json").read_bytes()
     refused(capfd, 5, mine, "it fell over")
     assert (mine / "report.json").read_bytes() == before
