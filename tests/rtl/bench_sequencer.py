@@ -188,7 +188,7 @@ class Walk:
 
     def tiles_of(self, frames: int) -> int:
         layers = self.program.layers
-        return frames * sum(self.program.groups(layers[i.layer]) for i in self.program.instructions)
+        return frames * sum(layers[i.layer].groups for i in self.program.instructions)
 
     async def restart(self) -> None:
         """Forget everything, wherever it is."""
