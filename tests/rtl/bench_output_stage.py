@@ -22,7 +22,7 @@ from squeeze_hls.engine.records import BufferRecord, HalfRecord, InstructionReco
 from squeeze_hls.flows.exact import difference
 from squeeze_hls.network import arith
 from squeeze_hls.network.ir import type_max
-from tests.rtl.common import failure, pack, parameters, random_generator, start
+from tests.rtl.common import LATENCIES, failure, pack, parameters, random_generator, start
 from tests.rtl.records import blank, packed
 
 PARAMETERS = parameters()
@@ -30,11 +30,11 @@ PIX, CIN, COUT, CARRY_WORDS = (PARAMETERS[name] for name in ("PIX", "CIN", "COUT
 CW = COUT // CIN
 LIMIT = 2_000_000  # cycles of a test
 SESSIONS = 40
-SET_LATENCY = CIN + 4  # cycles from the issue of a set's last step to its sums
-BETWEEN_INSTRUCTIONS = 13  # cycles that the stage needs between the sets of two instructions
+SET_LATENCY = LATENCIES.mac_array(CIN) + LATENCIES.holding  # cycles from the operands of a set's last step to its sums
+BETWEEN_INSTRUCTIONS = LATENCIES.flush + 1  # cycles that the stage needs between the sets of two instructions
 # Of the expander: cycles before a tile's last set comes in which the tile after the next already replaces records, and
 # from the last set of one tile to the first of the tile after the next.
-RELEASE, EXPANSION = CIN - 2, COUT + 10
+RELEASE, EXPANSION = SET_LATENCY - 6, COUT + 10
 OFFSETS = 9  # of the shift
 
 

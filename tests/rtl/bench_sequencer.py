@@ -21,7 +21,7 @@ from cocotb.triggers import RisingEdge
 from squeeze_hls.engine import addresses
 from squeeze_hls.engine.program import Program
 from squeeze_hls.engine.records import InstructionRecord
-from tests.rtl.common import failure, parameters, random_generator, start
+from tests.rtl.common import LATENCIES, failure, parameters, random_generator, start
 from tests.rtl.records import packed
 
 PARAMETERS = parameters()
@@ -30,13 +30,13 @@ CW = COUT // CIN
 LIMIT = 3_000_000  # cycles of a test
 PATIENCE = 4000  # cycles without a step that count as a hang
 RESTARTS = 100
-ISSUE = 4  # cycles from the decision to issue a step to its appearance
+ISSUE = LATENCIES.issue  # cycles from the decision to issue a step to its appearance
 READ = 2  # cycles from an address to its data, with which the step appears
-SET_LATENCY = 1 + CIN + 3  # from a set's last step to its sums
-ROWS_LATENCY = 2  # cycles from row_stored to the start that needed it, at least
+SET_LATENCY = LATENCIES.operands + LATENCIES.mac_array(CIN)  # from a set's last step to its sums
+ROWS_LATENCY = LATENCIES.row_seen  # cycles from row_stored to the start that needed it, at least
 FETCH_CYCLES = 5  # of the program memory, besides the cycles of request and answer
 # Cycles of the output stage: between sets of two instructions, from a word to its write, from a group to its logits.
-BETWEEN_INSTRUCTIONS, WRITE_LATENCY, LOGITS_LATENCY = 13, 12, 8
+BETWEEN_INSTRUCTIONS, WRITE_LATENCY, LOGITS_LATENCY = LATENCIES.flush + 1, LATENCIES.flush, LATENCIES.send - 1
 PULSES = ("frame_begin", "fetch_done", "tile_ready", "row_stored", "group_sent")
 INPUTS = (
     "restart", "frame_begin", "header_rows", "fetch_done", "fetch_instruction", "fetch_layer", "fetch_source",
