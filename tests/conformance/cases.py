@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from squeeze_hls.network.operators import (
     Concat,
     Conv,
     GlobalAverage,
-    GraphNode,
     IntAdd,
     IntConv,
     MaxPool,
@@ -179,12 +179,12 @@ def _same(node: Node, _: IntNetwork) -> Node:
     return node
 
 
-REAL: dict[type, Callable[..., GraphNode]] = {
+REAL: dict[type, Callable[..., Any]] = {
     IntConv: _real_conv,
-    MaxPool: _same,  # type: ignore[dict-item]
-    Concat: _same,  # type: ignore[dict-item]
+    MaxPool: _same,
+    Concat: _same,
     IntAdd: lambda node, _: Add(name=node.name, inputs=node.inputs, output=node.output),
-    GlobalAverage: _same,  # type: ignore[dict-item]
+    GlobalAverage: _same,
 }
 
 

@@ -29,6 +29,7 @@ from tests.frontend import build
 from tests.golden import naive
 from tests.quantize.test_export import in_onnxruntime
 
+CALIBRATED = 0.03  # mean error of calibrated networks, in shares of the largest value
 NUDGE = 1e-6  # by which weights are moved for a difference quotient
 
 # --- integers ---
@@ -142,21 +143,24 @@ def _slope(graph: Graph, conv: Conv, way: Conv, x: np.ndarray, by_logits: np.nda
     return float(((after - before) * by_logits).sum() / nudge)
 
 
-def check_calibrated(case: Case, rng: np.random.Generator) -> Shares:
-    """The real network quantized again: its logits are about the real ones, mostly within a twentieth."""
+def check_calibrated(case: Case, rng: np.random.Generator) -> None:
+    """The real network quantized again: its logits, and sums on the way, are about the real ones.
+
+    Other maps have channels that were equalized.  Convolutions make up for errors before them, wrong sums included.
+    """
     graph = real(case, rng)
     nodes = tuple(_awake(n, n.output == graph.averaged) if isinstance(n, Conv) else n for n in graph.nodes)
     graph = replace(graph, nodes=nodes, preprocess=Preprocess(mean=_border(case.network)))
-    images = rng.integers(0, 256, (8, *case.image.shape)).astype(np.uint8)
+    images = rng.integers(0, 256, (4, *case.image.shape)).astype(np.uint8)
     network = calibrated.quantize(graph, images, mirror=False)
     assert str(integers.hollow(graph)) == str(network)
-    good = 0
+    as_they_are = [n.output for n in graph.nodes if not n.shares_scale and not isinstance(n, Conv)]
     for image in images:
         x = (image - np.array(case.network.pad_value, np.float64)).transpose(2, 0, 1)[None]
-        expected = build.evaluate(graph, x)["logits"].reshape(-1)
-        got = golden.run(network, image)["logits"] * network.scale["logits"]
-        good += bool(np.abs(got - expected).max() <= 0.05 * np.abs(expected).max())
-    return good, len(images)
+        expected, got = build.evaluate(graph, x), golden.run(network, image)
+        for tensor in as_they_are:
+            away = np.abs(got[tensor].reshape(expected[tensor].shape) * network.scale[tensor] - expected[tensor])
+            assert away.mean() <= CALIBRATED * np.abs(expected[tensor]).max(), f"{tensor}: {away.mean():.3g} on average"
 
 
 def _awake(conv: Conv, last: bool) -> Conv:
@@ -183,13 +187,13 @@ EVALUATORS: dict[str, Evaluator] = {
     "naive": Evaluator(check=check_naive),
     "exact": Evaluator(check=check_exact),
     "measure": Evaluator(check=check_measure),
-    "onnxruntime": Evaluator(check=check_onnxruntime, least=0.99),
+    "onnxruntime": Evaluator(check=check_onnxruntime, least=0.999),
     "read back": Evaluator(check=check_read_back),
-    "calibrated": Evaluator(check=check_calibrated, least=0.9, stage=CALIBRATION),
+    "calibrated": Evaluator(check=check_calibrated, stage=CALIBRATION),
     "forward": Evaluator(check=check_forward),
-    "gradient": Evaluator(check=check_gradient, least=0.9),
+    "gradient": Evaluator(check=check_gradient, least=0.98),
     "teacher": Evaluator(check=check_teacher),
-    "student": Evaluator(check=check_student, least=0.99),
+    "student": Evaluator(check=check_student, least=0.999),
     "executor": Evaluator(check=check_executor, stage=ENGINE),
     "csim": Evaluator(check=check_csim, stage=ENGINE, mark="csim"),
     "rtl": Evaluator(check=check_rtl, stage=ENGINE, mark="rtl"),
