@@ -63,6 +63,7 @@ def build_report(
         "weights": _weights(plan),
         "resources": _resources(plan),
         "resources_hls": _resources(plan),
+        "timing": None,
         "synthesis": None,
         "implementation": None,
         **speed(_cycles(plan), plan.clock_mhz, simulated),
