@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from squeeze_hls.frontend.context import Context, FeatureMap
-from squeeze_hls.frontend.layers import Affine, Clamp, Pad
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operations import Affine, Clamp, Pad
 from squeeze_hls.frontend.quantizers import channel_scale, narrow_grid
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import arith, ir

@@ -12,8 +12,8 @@ import onnx
 from squeeze_hls.frontend.constants import axes_argument, resolve_reshape, shape_argument
 from squeeze_hls.frontend.context import Context, FeatureMap
 from squeeze_hls.frontend.input_limits import MAX_TENSOR_ELEMENTS
-from squeeze_hls.frontend.layers import Clamp
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operations import Clamp
 from squeeze_hls.frontend.ranges import averaged_conv
 from squeeze_hls.frontend.semantics import cast_type, sub_shape
 from squeeze_hls.network import arith, ir

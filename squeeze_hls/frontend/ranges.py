@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.frontend.layers import Affine, Clamp, Layer, Quantizer
 from squeeze_hls.frontend.onnx_node import RE_EXPORT
+from squeeze_hls.frontend.operations import Affine, Clamp, Operation, Quantizer
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import ir
 from squeeze_hls.network.tensors import groups
@@ -88,7 +88,7 @@ class _Ranges:
     read: dict[str, Range] = field(default_factory=dict)  # layer output -> the range in which it is read
     names: dict[str, str] = field(default_factory=dict)  # layer output -> name of the layer
 
-    def of(self, layer: Layer, tensor: str) -> dict[str, Range]:
+    def of(self, layer: Operation, tensor: str) -> dict[str, Range]:
         """What a tensor holds; raises InputError for the picture, which only convolutions may read."""
         if tensor == self.picture:
             problem = "it reads the picture itself; the picture must go into exactly one convolution."
@@ -97,7 +97,7 @@ class _Ranges:
             raise InputError(f"{safe_name(layer.name)}: {problem} {RE_EXPORT}")
         return self.held[tensor]
 
-    def take(self, reader: Layer, tensor: str) -> None:
+    def take(self, reader: Operation, tensor: str) -> None:
         """Note that ``reader`` computes with ``tensor``."""
         parts = self.held[tensor]
         for output, found in parts.items():
@@ -111,7 +111,7 @@ class _Ranges:
                 f"({shown}); they must share one. Quantize them with one quantizer."
             )
 
-    def _check(self, reader: Layer, output: str, found: Range) -> None:
+    def _check(self, reader: Operation, output: str, found: Range) -> None:
         name = safe_name(self.names[output])
         before = self.read.setdefault(output, found)
         if found.low < 0 or before.low < 0:
@@ -170,7 +170,7 @@ class Activations:
     top: dict[str, int]  # where it is not the largest of the type
 
 
-def fuse_activations(layers: list[Layer], picture: str) -> tuple[list[Layer], Activations]:
+def fuse_activations(layers: list[Operation], picture: str) -> tuple[list[Operation], Activations]:
     """Take clamps and quantizers into the layers that compute; returns those layers, and the scales by tensor.
 
     Raises InputError for a convolution without ReLU, and for whatever is not one clamp and one rounding.
@@ -208,7 +208,7 @@ def _through(layer: Clamp | Quantizer, found: Range) -> Range:
     return found.clamped(layer) if isinstance(layer, Clamp) else found.quantized(layer)
 
 
-def _joined(layer: Layer, parts: Sequence[dict[str, Range]], names: dict[str, str]) -> dict[str, Range]:
+def _joined(layer: Operation, parts: Sequence[dict[str, Range]], names: dict[str, str]) -> dict[str, Range]:
     """Of a concatenation, or a pooling; what comes in twice must come in alike."""
     result: dict[str, Range] = {}
     for part in parts:
@@ -224,7 +224,7 @@ def _joined(layer: Layer, parts: Sequence[dict[str, Range]], names: dict[str, st
     return result
 
 
-def averaged_conv(layers: list[Layer]) -> str:
+def averaged_conv(layers: list[Operation]) -> str:
     """Output of the convolution whose outputs are averaged, "" where something else is."""
     by_output = {layer.output: layer for layer in layers}
     for layer in layers:
@@ -236,7 +236,7 @@ def averaged_conv(layers: list[Layer]) -> str:
     return ""
 
 
-def _without_fused(layers: list[Layer]) -> tuple[list[Layer], dict[str, str]]:
+def _without_fused(layers: list[Operation]) -> tuple[list[Operation], dict[str, str]]:
     """Remove clamps and quantizers; a tensor takes the name of the last one behind it.
 
     Returns the layers and, for every tensor, the name of the one that stands for it.

@@ -14,16 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls.frontend.layers import Affine, Layer, Pad
+from squeeze_hls.frontend.operations import Affine, Operation, Pad
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import arith, ir
 from squeeze_hls.network.tensors import readers
 
 
-def merge_pads(layers: list[Layer]) -> list[Layer]:
+def merge_pads(layers: list[Operation]) -> list[Operation]:
     """``Pad -> Conv`` becomes a Conv with more padding."""
     pads = {layer.output: layer for layer in layers if isinstance(layer, Pad)}
-    result: list[Layer] = []
+    result: list[Operation] = []
     for layer in layers:
         if isinstance(layer, ir.Conv) and (pad := pads.get(layer.inputs[0])):
             layer = replace(layer, inputs=pad.inputs, pads=_sum_pads(pad, layer))
@@ -49,10 +49,10 @@ def _sum_pads(pad: Pad, conv: ir.Conv) -> ir.Pads:
     return ir.Pads(**total)
 
 
-def fold_affines(layers: list[Layer]) -> list[Layer]:
+def fold_affines(layers: list[Operation]) -> list[Operation]:
     """``Conv -> Affine`` becomes a Conv; the batch normalization names the tensor."""
     read = readers(layers)
-    result: list[Layer] = []
+    result: list[Operation] = []
     index: dict[str, int] = {}  # tensor -> position of the layer that writes it
     for layer in layers:
         if not isinstance(layer, Affine):

@@ -161,7 +161,7 @@ def layout(
     for s, (stage, choice) in enumerate(zip(stages, chosen, strict=True)):
         if stage.tail is not None:
             places[stage.main.target] = Place(len(wanted), banded=True)
-            wanted.append(Ring(name=f"band{s}", first=s, last=s, depth=choice.wide_words))
+            wanted.append(Ring(name=f"band{s}", first=s, last=s, depth=choice.band_words))
     placed: dict[int, Ring] = {}
     for index in sorted(range(len(wanted)), key=lambda i: -wanted[i].depth):
         ring = _place_from_top(wanted[index], list(placed.values()), engine.act_depth)

@@ -1,6 +1,6 @@
 """Stages and bands: which rows are computed together, and what that costs.
 
-A stage is a layer whose output is wide, with the 1x1 convolution that consumes it band by band; only
+A stage is a layer whose output has many channels, with the 1x1 convolution that consumes it band by band; only
 what flows from stage to stage is stored whole.
 """
 
@@ -120,7 +120,7 @@ class Choice:
     bands: int
     cycles: int
     instructions: int
-    wide_words: int  # bank words of the band between main and tail
+    band_words: int  # bank words of the band between main and tail
     gather_words: int  # bank words of gathered image rows for which loading is hidden (first stage)
 
 
@@ -131,7 +131,7 @@ def choices(stage: Stage, engine: EngineConfig) -> list[Choice]:
     heights = {-(-stage.rows // bands): bands for bands in range(limit, 0, -1)}
     for height, bands in heights.items():
         best[height] = _choice(stage, bands, engine)
-    return sorted(best.values(), key=lambda c: (c.cycles, c.wide_words + c.gather_words))
+    return sorted(best.values(), key=lambda c: (c.cycles, c.band_words + c.gather_words))
 
 
 def _choice(stage: Stage, bands: int, engine: EngineConfig) -> Choice:
@@ -145,12 +145,12 @@ def _choice(stage: Stage, bands: int, engine: EngineConfig) -> Choice:
             cycles += max(this[0], following[1])
     width, words = stage.main.target_shape[1], stage.main.target_layout.words
     tallest = max(end - first for first, end in ranges)
-    wide = 0 if stage.tail is None else bank_words(tallest * width, words, engine.pix)
+    band = 0 if stage.tail is None else bank_words(tallest * width, words, engine.pix)
     return Choice(
         bands=bands,
         cycles=cycles,
         instructions=bands * (1 if stage.tail is None else 2),
-        wide_words=wide,
+        band_words=band,
         gather_words=_gather_need(stage, ranges, engine) if stage.main.gather else 0,
     )
 

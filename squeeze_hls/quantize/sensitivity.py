@@ -48,8 +48,8 @@ def sensitivities(
 
 def _drawn(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Gradient, by the logits (N, 1, 1, C), of the negative log-probability of classes drawn from the predictions."""
-    wide = logits.astype(np.float64)
-    probability = np.exp(wide - wide.max(axis=3, keepdims=True))
+    precise = logits.astype(np.float64)
+    probability = np.exp(precise - precise.max(axis=3, keepdims=True))
     probability /= probability.sum(axis=3, keepdims=True)
     below = np.cumsum(probability[:, 0, 0], axis=1) < rng.random((len(logits), 1))
     drawn = np.minimum(below.sum(axis=1), logits.shape[3] - 1)

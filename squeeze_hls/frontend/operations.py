@@ -61,4 +61,4 @@ class Quantizer(Passing):
     top: int
 
 
-Layer = ir.GraphNode | Clamp | Affine | Pad | Quantizer
+Operation = ir.GraphNode | Clamp | Affine | Pad | Quantizer
