@@ -187,7 +187,7 @@ module entropy_decoder #(
     end
   end
 
-  logic unused = &{1'b0, pw_index, pw_data, table_};
+  wire logic unused = &{1'b0, pw_index, pw_data, table_};
 endmodule
 
 `default_nettype wire

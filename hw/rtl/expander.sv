@@ -153,7 +153,7 @@ module expander #(
         .word_pop
     );
     assign ws_ready = 1'b0;
-    logic unused = &{1'b0, ws_data, ws_valid, stream_words, next_frame};
+    wire logic unused = &{1'b0, ws_data, ws_valid, stream_words, next_frame};
   end else begin : streamed
     // The funnel looks two words ahead.  Behind the last word of a frame it gets words of no meaning, not the next frame's; they are
     // dropped when that begins.
@@ -175,7 +175,7 @@ module expander #(
         left <= left - 32'd1;
       end
     end
-    logic unused = &{1'b0, store_rdata, next_weights, next_first};
+    wire logic unused = &{1'b0, store_rdata, next_weights, next_first};
   end
 
   // --- the tile in work ---
@@ -246,7 +246,7 @@ module expander #(
     assign found = 1'b0;
     assign coded_bits = 7'd0;
     assign decoded = '0;
-    logic unused = &{1'b0, pw_valid, pw_section, pw_index, pw_data, item, table_a, table_b};
+    wire logic unused = &{1'b0, pw_valid, pw_section, pw_index, pw_data, item, table_a, table_b};
   end
 
   // The string of an entropy-coded layer goes on from tile to tile: nothing is aligned.

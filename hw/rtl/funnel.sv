@@ -198,7 +198,7 @@ module funnel #(
 
   assign chunk_valid = valid[LATENCY-1];
 
-  logic unused = &{1'b0, coded, take, decoded};
+  wire logic unused = &{1'b0, coded, take, decoded};
 endmodule
 
 `default_nettype wire

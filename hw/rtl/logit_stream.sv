@@ -76,7 +76,7 @@ module logit_stream #(
     initial open = 1'b0;
     wire logic left_open = m_axis_tvalid ? !m_axis_tlast : open;
 
-    always_ff @(posedge clk) begin
+    always @(posedge clk) begin  // plain: an initial block writes it, too
         if (accept) lower_logit <= logit_data;
         if (accept) upper <= !upper && !logit_last;
         if (push) head <= head + 1'b1;

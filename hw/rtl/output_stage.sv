@@ -75,6 +75,7 @@ module output_stage
     logic front_done;   // every set of the record in use has left its holding register
     logic [4:0] flush;  // cycles until the back of the pipeline has forgotten the record in use
     logic take_next;
+    logic sending, group_over;  // sums of an average leave; the last word of a group has been added
 
     assign record_ready = !next_full;
     assign take_next = next_full && (!active || (front_done && flush == 0 && !sending));
@@ -409,7 +410,6 @@ module output_stage
     // ---- average ----
     logic [CW-1:0][CIN-1:0][31:0] sums, outgoing;
     logic [$clog2(COUT+1)-1:0] to_send;
-    logic sending, group_over;
     logic [CW-1:0] added;  // words of this group that were added at least once
 
     assign sending = to_send != 0 || group_over;

@@ -33,7 +33,7 @@ module param_memory #(
       .rdata
   );
 
-  logic unused = &{1'b0, pw_index, pw_data, raddr};
+  wire logic unused = &{1'b0, pw_index, pw_data, raddr};
 endmodule
 
 `default_nettype wire

@@ -41,7 +41,7 @@ module param_tile #(
   end else begin : one_word
     assign waddr = {rw_slot, rw_half};
     assign raddr = {slot, half};
-    logic unused = &{1'b0, word};
+    wire logic unused = &{1'b0, word};
   end
 
   for (genvar lane = 0; lane < CIN; lane++) begin : lanes

@@ -71,7 +71,7 @@ module program_loader #(
   assign beat = beat_valid && beat_ready;
   assign header_end = beat && in_header && word == 3'(squeeze_pkg::HEADER_WORDS - 1);
 
-  always_ff @(posedge clk) begin
+  always @(posedge clk) begin  // plain: an initial block writes it, too
     if (rst || begin_load) begin
       in_header <= !rst;
       check <= 3'd0;
@@ -183,7 +183,7 @@ module program_loader #(
     end
   end
 
-  logic unused = &{1'b0, layer, buffer};
+  wire logic unused = &{1'b0, layer, buffer};
 endmodule
 
 `default_nettype wire

@@ -75,7 +75,7 @@ module program_memory #(
     initial $readmemh({INIT_PREFIX, "instructions.mem"}, instructions);
   end
 
-  always_ff @(posedge clk) begin
+  always @(posedge clk) begin  // plain: an initial block writes it, too
     if (pw_valid && pw_section == 3'd2) instructions[{pw_index[PROGRAM_BITS-1:0], pw_word[0]}] <= pw_data;
     read <= instructions[{index, step[2]}];
     word <= read;  // the block RAM's output register
@@ -90,7 +90,7 @@ module program_memory #(
     if (INIT_PREFIX != "") begin : initial_words
       initial $readmemh({INIT_PREFIX, "layer", 8'(48 + k), ".mem"}, words);
     end
-    always_ff @(posedge clk) begin
+    always @(posedge clk) begin  // plain: an initial block writes it, too
       if (pw_valid && pw_section == 3'd0 && pw_word == 3'(k)) words[pw_index[LAYER_ADDRESS-1:0]] <= pw_data;
     end
     assign layer[k] = words[f_instruction.layer[LAYER_ADDRESS-1:0]];
@@ -103,7 +103,7 @@ module program_memory #(
     initial $readmemh({INIT_PREFIX, "buffers.mem"}, targets);
   end
 
-  always_ff @(posedge clk) begin
+  always @(posedge clk) begin  // plain: an initial block writes it, too
     if (pw_valid && pw_section == 3'd1) begin
       sources[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[squeeze_pkg::BUFFER_BITS-1:0];
       targets[pw_index[BUFFER_ADDRESS-1:0]] <= pw_data[squeeze_pkg::BUFFER_BITS-1:0];
@@ -115,7 +115,7 @@ module program_memory #(
     end
   end
 
-  logic unused = &{1'b0, pw_index, f_index};
+  wire logic unused = &{1'b0, pw_index, f_index};
 endmodule
 
 `default_nettype wire

@@ -29,7 +29,7 @@ module ram_lut #(
         initial $readmemh(INIT_FILE, words);
     end
 
-    always_ff @(posedge clk) begin
+    always @(posedge clk) begin  // plain: an initial block writes it, too
         if (we) words[waddr] <= wdata;
     end
 

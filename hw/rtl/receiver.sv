@@ -114,12 +114,15 @@ module receiver #(
       .out_ready(beat_ready)
   );
 
+  state_t state;
+  logic free, take_image, take, drop;
+
   // What a reset interrupts: deliberately not reset itself.
   logic in_packet;
   initial in_packet = 1'b0;
   logic stale;  // the next beat may be one from the middle of a packet
   logic dropped;  // others were
-  always_ff @(posedge clk) begin
+  always @(posedge clk) begin  // plain: an initial block writes it, too
     if (s_axis_tvalid && s_axis_tready) in_packet <= !s_axis_tlast;
     if (rst) stale <= in_packet;
     else if (state == DECIDE && beat && (take || beat_last)) stale <= 1'b0;
@@ -127,7 +130,6 @@ module receiver #(
   end
 
   // --- the packet's header ---
-  state_t state;
   squeeze_pkg::packet_t packet;
   logic packet_last;
   error_t verdict, checked;
@@ -158,7 +160,6 @@ module receiver #(
     end else checked = BAD_TYPE;
   end
 
-  logic free, take_image, take, drop;
   assign free = run && !busy_frame;
   assign take_image = state == DECIDE && image && verdict == NONE && (free || busy_frame);
   assign take = take_image || (state == DECIDE && free);

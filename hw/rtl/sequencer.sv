@@ -235,6 +235,8 @@ module sequencer
     assign tap_carry = mod_sum >= 4'(PIX);
     assign ptr_sum = 18'(ptr) + (column_last ? 18'(lay.row_ptr) : 18'd0) + (tap_carry ? 18'(lay.pitch) : 18'd0);
 
+    logic [PIX-1:0][10:0] lane_sum, first_x, first_y;  // of the lanes in the next block, and in the first
+    logic [PIX-1:0] lane_wraps;
     logic group_begins;  // the next step is the first of a group
     logic next_half_b;   // the half that the next block begins with
     assign next_half_b = group_last ? !next_has_a : !has_a;
@@ -340,8 +342,6 @@ module sequencer
         end
     end
 
-    logic [PIX-1:0][10:0] lane_sum, first_x, first_y;
-    logic [PIX-1:0] lane_wraps;
     always_comb begin
         for (int l = 0; l < PIX; l++) begin
             lane_sum[l] = x[l] + 11'(lay.x_step);

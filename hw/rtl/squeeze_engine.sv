@@ -102,6 +102,8 @@ module squeeze_engine
     typedef enum logic [1:0] {IDLE, TAKING, FRAME} start_state_t;
     start_state_t start_state;
 
+    logic starting;  // once after a reset
+
     assign run = start_state == TAKING;
     assign busy_frame = start_state == FRAME;
     assign rows_done = received != 0;
@@ -112,7 +114,6 @@ module squeeze_engine
     assign flush = rst || restart;
     assign img_drop = stream_failed;
 
-    logic starting;  // once behind a reset
     always_ff @(posedge clk) begin
         starting <= rst;
         ap_done <= 1'b0;
@@ -179,7 +180,7 @@ module squeeze_engine
     squeeze_pkg::buffer_t gather;
     /* verilator lint_on UNUSEDSIGNAL */
     initial gather = squeeze_pkg::buffer_t'(GATHER_INIT);
-    always_ff @(posedge clk)
+    always @(posedge clk)  // plain: an initial block writes it, too
         if (pw_valid && pw_section == 3'd1 && pw_index == 16'(header.gather_buffer)) gather <= squeeze_pkg::buffer_t'(pw_data);
 
     // ---- program and weights ----

@@ -56,7 +56,7 @@ module tile_walker #(
   logic [WORD_BITS-1:0] words, depth_a;
 
   // Most fields of the records are for the other ports.
-  logic unused = &{1'b0, fetch_instruction, fetch_layer};
+  wire logic unused = &{1'b0, fetch_instruction, fetch_layer};
 
   assign fetch_req = state == FETCH && !begin_walk;
   assign tile_valid = state == TILE;

@@ -61,7 +61,7 @@ module weight_stream
     logic in_packet;
     initial in_packet = 1'b0;
     logic stale;  // the next beat may be one from the middle of a packet
-    always_ff @(posedge clk) begin
+    always @(posedge clk) begin  // plain: an initial block writes it, too
         if (beat) in_packet <= !s_axis_tlast;
         if (rst) stale <= in_packet;
         else if (beat && (is_header || s_axis_tlast)) stale <= 1'b0;

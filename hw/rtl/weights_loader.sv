@@ -83,7 +83,7 @@ module weights_loader (
     else if (done) adding <= 1'b0;
   end
 
-  logic unused = &{1'b0, unpacker_ready};
+  wire logic unused = &{1'b0, unpacker_ready};
 endmodule
 
 `default_nettype wire
