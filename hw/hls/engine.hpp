@@ -7,13 +7,13 @@
 namespace squeeze {
 
 // Tells the loader about a program that was loaded, or that the bitstream brought.
-inline void announce_program(const Tables& tables, const Loaded& loaded, State& state) {
+inline void announce_program(const Loaded& loaded, State& state) {
     ProgramHeader header;
     for (int i = 0; i < fields::header::WORDS; i++) {
         HLS_UNROLL
         header.words[i] = loaded.header[i];
     }
-    const Buffer ring = to_buffer(tables.buffers[header.get<H::gather_buffer>()]);
+    const Buffer ring = to_buffer(buffer_memory[header.get<H::gather_buffer>()]);
     state.loader.begin_program(header, ring, loaded.program_crc);
     state.programmed = true;
 }
@@ -118,7 +118,7 @@ inline void recover(State& state, Stream& in, WeightsPort& weights) {
 inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream& in, Stream& out, WeightsPort& weights) {
     Loader& loader = state.loader;
     if (loaded.program_valid && !state.programmed) {
-        announce_program(memories.tables, loaded, state);
+        announce_program(loaded, state);
     }
     if (state.running) {
         recover(state, in, weights);
@@ -166,7 +166,7 @@ inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream
         } else if (type == PACKET_PROGRAM) {
             error = load_program(memories, loaded, in, packet.get<P::length>());
             if (error == NONE) {
-                announce_program(memories.tables, loaded, state);
+                announce_program(loaded, state);
             }
         } else {
 #if !SQUEEZE_STREAMED

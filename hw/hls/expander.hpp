@@ -98,7 +98,7 @@ struct Expander {
 
     StoreQueue queue;
     WeightStream stream;
-    EntropyDecoder<TABLES> decoder;
+    EntropyDecoder decoder;
     ap_uint<FUNNEL_BITS> funnel;
     ap_uint<8> bits;
     State state;
@@ -149,7 +149,7 @@ struct Expander {
     }
 
     // One cycle.  Returns false where it waited for weights.
-    bool step(const WeightStore& store, WeightsPort& weights, const CodeTables<TABLES>& codes, WeightTiles& tiles) {
+    bool step(const WeightStore& store, WeightsPort& weights, const CodeTables& codes, WeightTiles& tiles) {
         HLS_INLINE
         const bool popped = bits <= FUNNEL_LOW && queue.held > 0;
         if (popped) {
@@ -177,14 +177,13 @@ struct Expander {
         (void)weights;
         // Tiles that do not end with the store come from no encoder; they are given what stands at its beginning.
         const unsigned address = queue.next < STORE_WORDS ? unsigned(queue.next) : 0u;
-        const StoreWord word = store.read(address);
-        queue.push(ap_uint<72>(word.high) << 64 | ap_uint<72>(word.low));
+        queue.push(store.read(address));
         queue.next = address + 1;
 #endif
     }
 
     // The bits that this cycle takes leave the funnel as soon as it has them.
-    bool consume(const CodeTables<TABLES>& codes, WeightTiles& tiles) {
+    bool consume(const CodeTables& codes, WeightTiles& tiles) {
         HLS_INLINE
         Weight values[CHUNK];
         ap_uint<STATE_BITS> following[CHUNK];

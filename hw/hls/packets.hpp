@@ -73,10 +73,7 @@ load_weights:
         last = reader.next();
         ap_uint<72> word;
         if (unpacker.push(last, word)) {
-            StoreWord stored;
-            stored.low = uint64_t(ap_uint<64>(word));
-            stored.high = uint8_t(ap_uint<8>(word >> 64));
-            store.write(address, stored);
+            store.write(address, word);
             address++;
         }
     }
@@ -153,9 +150,9 @@ inline Error load_program(Memories& memories, Loaded& loaded, Stream& in, ap_uin
         return close(reader, error);
     }
     const unsigned layers = header.get<H::layers>();
-    load_table(memories.tables.layers, layers * fields::layer::WORDS, reader);
-    load_table(memories.tables.buffers, header.get<H::buffers>() * fields::buffer::WORDS, reader);
-    load_table(memories.tables.instructions, header.get<H::instructions>() * fields::instruction::WORDS, reader);
+    load_table(layer_memory, layers * fields::layer::WORDS, reader);
+    load_table(buffer_memory, header.get<H::buffers>() * fields::buffer::WORDS, reader);
+    load_table(instruction_memory, header.get<H::instructions>() * fields::instruction::WORDS, reader);
     const unsigned params = header.get<H::params>();
     Params records;
 load_params:
@@ -181,7 +178,7 @@ layers_in_engine:
     for (unsigned i = 0; i < 2 * layers; i++) {
         HLS_PIPELINE(1)  // one word of the table a cycle: the first of a layer, then its last
         const unsigned word = i % 2 == 0 ? 0 : int(fields::layer::WORDS) - 1;
-        layer.words[word] = memories.tables.layers[i / 2 * fields::layer::WORDS + word];
+        layer.words[word] = layer_memory[i / 2 * fields::layer::WORDS + word];
         if (error == NONE && i % 2 == 1 && layer_exceeds(layer, tables)) {
             error = TOO_LARGE;
         }
@@ -189,7 +186,7 @@ layers_in_engine:
 buffers_in_memory:
     for (unsigned i = 0; i < header.get<H::buffers>(); i++) {
         HLS_PIPELINE(1)  // one word of the table a cycle
-        const Buffer buffer = to_buffer(memories.tables.buffers[i]);
+        const Buffer buffer = to_buffer(buffer_memory[i]);
         if (error == NONE && unsigned(buffer.base) + unsigned(buffer.depth) > unsigned(ACT_DEPTH)) {
             error = TOO_LARGE;
         }

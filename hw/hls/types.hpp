@@ -21,6 +21,9 @@ static const int CHUNKS = CIN / CHUNK;               // chunks of one output in 
 static const int SET_WORDS = COUT / CIN;             // activation words that a lane's accumulators give
 static const int STATE_BITS = fields::entry::base::WIDTH;  // of a lane's state in the entropy code
 static const int STATES = 1 << STATE_BITS;           // entries of a table
+static const int STORE_BYTES = 9;                    // of a word of the weight store
+static const int PARAM_BYTES = (fields::param::offset::LOW + fields::param::offset::WIDTH + 7) / 8;
+static const int ENTRY_BYTES = (fields::entry::value::LOW + fields::entry::value::WIDTH + 7) / 8;
 static const int FUNNEL_LOW = TABLES > 0 ? 71 : 56;  // with so many bits or fewer the funnel takes a store word
 static const int FUNNEL_BITS = 72 + FUNNEL_LOW;
 static const int WINDOW_BYTES = 3 * KERNEL_MAX;      // widest gathered image pixel
@@ -35,10 +38,14 @@ typedef ap_int<6> Weight;
 typedef ap_int<24> Accumulator;     // exact: arith.accumulator_bound holds for every network that is planned
 typedef ap_uint<16> Value;          // u8, or u16 where an average follows
 
-// One word of an activation bank: CIN channels of one pixel.
-struct Word {
-    ap_uint<8> byte[CIN];
+// A word of a memory as its bytes, least significant first.
+template <unsigned BYTES>
+struct Bytes {
+    uint8_t byte[BYTES];
 };
+
+// One word of an activation bank: CIN channels of one pixel.
+typedef Bytes<CIN> Word;
 
 // One write to the activation banks.
 struct Write {

@@ -138,14 +138,14 @@ struct Walker {
     }
 
     // Reads PIX consecutive pixels, one from each bank, and masks what lies outside the map.
-    void read(const ActivationBank banks[PIX], Word operands[PIX]) const {
+    void read(const ActivationBanks& banks, Word operands[PIX]) const {
         HLS_INLINE
         const Offset beyond = wrapped(word_ptr, layer.get<L::pitch>(), source.depth);
         Word data[PIX];
     read_banks:
         for (int b = 0; b < PIX; b++) {
             HLS_UNROLL
-            data[b] = banks[b].read(source.base + (b < tap.mod ? beyond : word_ptr));
+            data[b] = banks.read(b, source.base + (b < tap.mod ? beyond : word_ptr));
         }
         const ap_uint<3> count = lanes();
     rotate:
@@ -157,7 +157,7 @@ struct Walker {
         mask:
             for (int i = 0; i < CIN; i++) {
                 HLS_UNROLL
-                operands[l].byte[i] = used ? data[bank].byte[i] : ap_uint<8>(0);
+                operands[l].byte[i] = used ? data[bank].byte[i] : uint8_t(0);
             }
         }
     }

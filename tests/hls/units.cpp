@@ -114,8 +114,7 @@ static Values expander(Input in, size_t count) {
     while (in.at < count) {
         ap_uint<72> word;
         if (unpacker.push(in.next64(), word)) {
-            const StoreWord stored = {uint64_t(ap_uint<64>(word)), uint8_t(ap_uint<8>(word >> 64))};
-            memories.store.write(address++, stored);
+            memories.store.write(address++, word);
         }
     }
 #endif
@@ -169,15 +168,15 @@ static Values gatherer(Input in, size_t count) {
             fail("the loader writes to a bank that is taken", cycle);
         }
         if (write.valid) {
-            memories.banks[write.bank].write(write.address, write.word);
+            memories.banks.write(write.bank, write.address, write.word);
         }
     }
     Values out = {int32_t(loader.error)};
     for (int b = 0; b < PIX; b++) {
         for (unsigned a = 0; a < ring.depth; a++) {
-            const Word word = memories.banks[b].read(a);
+            const Word word = memories.banks.read(b, a);
             for (int i = 0; i < CIN; i++) {
-                out.push_back(word.byte[i].to_int());
+                out.push_back(word.byte[i]);
             }
         }
     }
@@ -221,7 +220,7 @@ static Values output_stage(Input in, size_t count) {
                     out.push_back(write.bank.to_int());
                     out.push_back(write.address.to_int());
                     for (int i = 0; i < CIN; i++) {
-                        out.push_back(write.word.byte[i].to_int());
+                        out.push_back(write.word.byte[i]);
                     }
                 }
             }
