@@ -60,6 +60,8 @@ inline bool multiply(Memories& memories, State& state, const Tile& tile, ap_uint
     }
     Weight weights[COUT][CIN];
     Word operands[PIX];
+    HLS_PARTITION(weights, 0)
+    HLS_PARTITION(operands, 0)
     memories.tiles.read((slot ? TILE_WORDS : 0) + walker.tile_word, weights);
     walker.read(memories.banks, operands);
     multiply_accumulate(weights, operands, walker.first_word(), state.acc);
