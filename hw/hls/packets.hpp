@@ -27,7 +27,7 @@ struct PacketReader {
         beats--;
         open = !received.last;
         crc_before = crc;
-        crc = crc32_update(crc, received.data, 8);
+        crc = crc32_update(crc, received.data);
         if (received.last && beats > 0) {
             error = EARLY_LAST;
         } else if (!received.last && beats == 0) {
@@ -78,7 +78,7 @@ load_weights:
         }
     }
     // The program names its weights by the CRC without padding.
-    const uint32_t exact = ~crc32_update(reader.crc_before, last, words * 9 - (payload - 1) * 8);
+    const uint32_t exact = ~crc32_bytes(reader.crc_before, last, words * 9 - (payload - 1) * 8);
     const Error error = reader.finish(in, BAD_WEIGHTS_CRC);
     loaded.store_crc = exact;
     loaded.store_valid = error == NONE;

@@ -230,11 +230,13 @@ static Values output_stage(Input in, size_t count) {
     return out;
 }
 
-// words -> CRC-32
+// bytes of the last word, words -> CRC-32
 static Values crc(Input in, size_t count) {
+    const int32_t tail = in.next();
     uint32_t value = CRC_START;
     while (in.at < count) {
-        value = crc32_update(value, in.next64(), 8);
+        const uint64_t word = in.next64();
+        value = in.at < count ? crc32_update(value, word) : crc32_bytes(value, word, tail);
     }
     return {int32_t(~value)};
 }
