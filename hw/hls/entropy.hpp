@@ -39,10 +39,10 @@ struct EntropyDecoder {
         measure();
     }
 
-    // Cuts the next chunk out of the funnel's lowest bits: weights, and the states that follow in the same set.
-    void cut(const ap_uint<FUNNEL_BITS>& funnel, Weight values[CHUNK], ap_uint<STATE_BITS> following[CHUNK]) const {
+    // Cuts the next chunk, the lowest bits of `chunk`, into weights and the states that follow in the same set.
+    void cut(const ap_uint<72>& chunk, Weight values[CHUNK], ap_uint<STATE_BITS> following[CHUNK]) const {
         HLS_INLINE
-        const uint64_t blocks[2] = {uint64_t(ap_uint<64>(funnel)), uint64_t(ap_uint<64>(funnel >> upper))};
+        const uint64_t blocks[2] = {uint64_t(ap_uint<64>(chunk)), uint64_t(ap_uint<64>(chunk >> upper))};
     lanes:
         for (int lane = 0; lane < CHUNK; lane++) {
             HLS_UNROLL
@@ -104,7 +104,7 @@ struct EntropyDecoder {
 struct EntropyDecoder {
     static const int length = 0;
     void begin_layer() {}
-    void cut(const ap_uint<FUNNEL_BITS>&, Weight*, ap_uint<STATE_BITS>*) const {}
+    void cut(const ap_uint<72>&, Weight*, ap_uint<STATE_BITS>*) const {}
     void shift(const ap_uint<STATE_BITS>*) {}
     void look_up(const CodeTables&, ap_uint<3>, bool) {}
 };

@@ -24,8 +24,6 @@ static const int STATES = 1 << STATE_BITS;           // entries of a table
 static const int STORE_BYTES = 9;                    // of a word of the weight store
 static const int PARAM_BYTES = (fields::param::offset::LOW + fields::param::offset::WIDTH + 7) / 8;
 static const int ENTRY_BYTES = (fields::entry::value::LOW + fields::entry::value::WIDTH + 7) / 8;
-static const int FUNNEL_LOW = TABLES > 0 ? 71 : 56;  // with so many bits or fewer the funnel takes a store word
-static const int FUNNEL_BITS = 72 + FUNNEL_LOW;
 static const int WINDOW_BYTES = 3 * KERNEL_MAX;      // widest gathered image pixel
 static const int GATHER_WORDS_MAX = (WINDOW_BYTES + CIN - 1) / CIN;
 
