@@ -100,8 +100,8 @@ struct Expander {
         return state != IDLE;
     }
 
-    // One cycle.  Returns false where it waited for weights: a step needs a third word, which the funnel takes where the
-    // item ends in the second.
+    // One cycle.  Returns false where it waited for weights: a step needs a third word, which the funnel takes where
+    // the item ends in the second.
     //
     // Carried, in ns (docs/hls.md says from what): position -> `after[position]`, one of 36, 2.8 -> choice by the kind
     // of item 1.2 -> is a word taken? 1.2 -> choice of window, places, queue 1.2, and 0.6 of registers: 7.0.  Other

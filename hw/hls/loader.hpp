@@ -265,7 +265,7 @@ struct Loader {
         gathered.phase = phase;
         gathered_columns++;
         gathered.ends_row = gathered_columns == header.get<H::columns>();
-        pixel[phase].advance(1, 0, header.get<H::stride>() * header.get<H::gather_words>(), ring.depth);
+        pixel[phase].next_pixel(ring_step(header.get<H::stride>() * header.get<H::gather_words>(), ring.depth));
     }
 
     void end_row() {

@@ -242,7 +242,7 @@ struct OutputStage {
             half.carry = carry_row(set);
         }
         if (complete) {
-            half.target.advance(1, 0, layer.get<L::out_words>(), target.depth);
+            half.target.next_pixel(ring_step(layer.get<L::out_words>(), target.depth));
         }
     }
 

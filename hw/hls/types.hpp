@@ -60,19 +60,49 @@ inline Offset wrapped(Offset ptr, Address step, Address depth) {
     return sum >= depth ? ap_uint<18>(sum - depth) : sum;
 }
 
+// A step in a ring, and what it is less the ring's depth: so both sums are there at once, and the sign of the second
+// chooses.  In a carried loop that is one addition and a choice, where `wrapped` compares what it has added.
+struct RingStep {
+    Address forward;  // at most the depth
+    ap_int<18> back;
+};
+
+inline RingStep ring_step(Address forward, Address depth) {
+    HLS_INLINE
+    RingStep step;
+    step.forward = forward;
+    step.back = ap_int<18>(forward) - ap_int<18>(depth);
+    return step;
+}
+
+// `ptr`, below the depth, a step further.
+inline Offset stepped(Offset ptr, const RingStep& step) {
+    HLS_INLINE
+    const ap_uint<18> sum = ptr + step.forward;
+    const ap_int<19> less = ptr + step.back;
+    return less >= 0 ? Offset(less) : Offset(sum);
+}
+
 // A pixel of a ring: where its word 0 stands.
 struct Cursor {
     Offset ptr;
     Bank mod;
 
-    // Go `pixels` further, of which `ptr_step` words are already reckoned; `pitch` is one pixel of a bank.
-    void advance(Bank pixels, Offset ptr_step, Words pitch, Address depth) {
+    // The next pixel; `pitch` is one pixel of a bank.
+    void next_pixel(const RingStep& pitch) {
+        HLS_INLINE
+        const bool carry = mod == PIX - 1;
+        mod = carry ? ap_uint<4>(0) : ap_uint<4>(mod + 1);
+        ptr = carry ? stepped(ptr, pitch) : ptr;
+    }
+
+    // Go `pixels` further: `step` words of a bank, and where bank numbers wrap, `wrapping_step`.
+    void advance(Bank pixels, const RingStep& step, const RingStep& wrapping_step) {
         HLS_INLINE
         const ap_uint<4> sum = mod + pixels;
         const bool carry = sum >= PIX;
         mod = carry ? ap_uint<4>(sum - PIX) : sum;
-        const Offset stepped = wrapped(ptr, ptr_step, depth);
-        ptr = carry ? wrapped(stepped, pitch, depth) : stepped;
+        ptr = carry ? stepped(ptr, wrapping_step) : stepped(ptr, step);
     }
 };
 
