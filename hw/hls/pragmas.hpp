@@ -23,9 +23,11 @@
 // Sums are added in the order written: a chain, as DSP slices are wired, and no tree.
 #define HLS_IN_ORDER SQUEEZE_PRAGMA(HLS EXPRESSION_BALANCE off)
 // Dimension `dim` of an array becomes separate registers or memories (0: every element a register).
-#define HLS_PARTITION(array, dimension) SQUEEZE_PRAGMA(HLS ARRAY_PARTITION variable = array complete dim = dimension)
+#define HLS_PARTITION(array, dimension) \
+    SQUEEZE_PRAGMA(HLS ARRAY_PARTITION variable = array type = complete dim = dimension)
 // Dimension `dim` of an array becomes one wide word, read and written at once.
-#define HLS_RESHAPE(array, dimension) SQUEEZE_PRAGMA(HLS ARRAY_RESHAPE variable = array complete dim = dimension)
+#define HLS_RESHAPE(array, dimension) \
+    SQUEEZE_PRAGMA(HLS ARRAY_RESHAPE variable = array type = complete dim = dimension)
 // One read and one write port in the named kind of memory.
 #define HLS_MEMORY(array, kind) SQUEEZE_PRAGMA(HLS BIND_STORAGE variable = array type = ram_s2p impl = kind)
 // No iteration reads what an earlier one of the same loop wrote (the comment beside it says why).
