@@ -10,7 +10,7 @@
 //    the circle it is SETS = 5 iterations from a state to its successor: three for cutting out the bits, masking and
 //    adding, one for the tables, one for the sums of lengths.  The states stand in a line of registers that moves by
 //    one place with each cut, so scheduling sees the distance itself; no DEPENDENCE pragma has to be believed.
-//  - the funnel's position: a shift by `length`, a register that was computed an iteration before (distance 1).
+//  - the funnel's position: a sum with `length`, a register that was computed an iteration before (distance 1).
 // The tables are read only, by the loop; each lane has a copy of them with one read port.
 #pragma once
 
