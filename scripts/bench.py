@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -49,6 +50,21 @@ def timed(work: Callable[[], object], repeat: int = 1) -> float:
         work()
         best = min(best, time.perf_counter() - started)
     return best
+
+
+def start_up(code: str) -> float:
+    """A new Python that runs ``code``, best of five."""
+    command = [sys.executable, "-c", code]
+    return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT), 5)
+
+
+def start_rows() -> list[Row]:
+    shown = "import sys; sys.argv = ['squeeze-hls', '--help']; from squeeze_hls.cli import main; main()"
+    return [
+        Row("import squeeze_hls", start_up("import squeeze_hls"), "0.3 s"),
+        Row("squeeze-hls --help", start_up(shown), "0.3 s"),
+        Row("the Python interface, its first name", start_up("import squeeze_hls; squeeze_hls.load")),
+    ]
 
 
 def build(verify: str) -> float:
@@ -110,6 +126,7 @@ def executor_and_csim(network: IntNetwork) -> list[Row]:
 
 def measure() -> list[Row]:
     rows = [
+        *start_rows(),
         Row("build --board pynq-z2 --verify none", build("none"), "20 s"),
         Row("build --board pynq-z2 --verify csim, nothing compiled before", build("csim"), "120 s"),
     ]

@@ -20,7 +20,7 @@ from squeeze_hls.frontend import load_graph
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.network.ir import Graph
 from squeeze_hls.quantize import operators as batch
-from squeeze_hls.report.statistics import Comparison, compare
+from squeeze_hls.report.accuracy import Comparison, compare
 
 
 def float_predictions(graph: Graph, images: np.ndarray) -> np.ndarray:

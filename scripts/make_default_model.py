@@ -33,11 +33,11 @@ def main() -> None:
 
     labels = tuple(name.split(",")[0] for name in read_labels(arguments.labels))
     graph = replace(load_graph("squeezenet1.1"), name=NAME, labels=labels)
-    images = pictures.stack(pictures.load(arguments.calibration), graph.input_shape, graph.preprocess)
+    chosen = pictures.load(arguments.calibration)
     terminal = Terminal()
     terminal.every_stage = True
     board = load_board(arguments.fit)
-    done = fitting.fit(graph, images, fitting.room_bits(graph, board), board, listener=terminal)
+    done = fitting.fit(graph, chosen, fitting.room_bits(graph, board), board, listener=terminal)
     arguments.output.write_bytes(quantize.to_onnx(done.network, "qdq"))
     print(arguments.output, arguments.output.stat().st_size, "bytes")
 

@@ -110,6 +110,11 @@ def load_board(name_or_path: str | Path) -> Board:
     raise InputError(f"unknown board '{text}'; known boards: {', '.join(board_names())}, or give a .toml file")
 
 
+def as_board(board: Board | str) -> Board:
+    """``board`` itself, or the one of that name; see ``load_board``."""
+    return board if isinstance(board, Board) else load_board(board)
+
+
 def _read(path: Path) -> Board:
     try:
         with path.open("rb") as stream:

@@ -19,6 +19,8 @@ ENGINE = re.compile(r"\b\d+x\d+x\d+\b")  # the array, among a test's parameters
 # What shares a compiled engine, a netlist or a network; the largest group runs first.
 TOGETHER = {
     "tests/cli/test_simulate.py": "simulate",
+    "tests/conformance/test_conformance.py::test_agrees[csim": "conformance",
+    "tests/conformance/test_conformance.py::test_agrees[rtl": "2x4x8",
     "tests/rtl/test_engine.py": "whole networks",
     "tests/rtl/test_engine_cocotb.py": "cocotb",
     "tests/rtl/test_rtl_engine.py": "2x4x8",

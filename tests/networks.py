@@ -59,7 +59,7 @@ def int_conv(
         bias[rng.random(shape[0]) < 0.3] = 100_000
     return IntConv(
         name=name,
-        input=source,
+        inputs=(source,),
         output=name,
         weight=weight,
         bias=bias.astype(np.int32),
@@ -120,11 +120,10 @@ def with_limits(network: IntNetwork, rng: np.random.Generator) -> IntNetwork:
             if rng.random() < 0.2:
                 limit = top
             share[node.output] = limit / top
-            node = _scaled(node, share[node.input], limit / top if rng.random() < 0.8 else 1.0)
+            node = _scaled(node, share[node.inputs[0]], limit / top if rng.random() < 0.8 else 1.0)
             node = replace(node, limit=None if limit == top and rng.random() < 0.5 else limit)
         elif not isinstance(node, GlobalAverage):
-            inputs = node.inputs if isinstance(node, Concat) else (node.input,)
-            share[node.output] = max(share[tensor] for tensor in inputs)
+            share[node.output] = max(share[tensor] for tensor in node.inputs)
         nodes.append(node)
     return replace(network, nodes=tuple(nodes))
 
@@ -163,7 +162,9 @@ def _attempt(rng: np.random.Generator, seed: int, small: bool) -> IntNetwork:
         if rng.random() >= chance:
             return tensor
         kernel = int(rng.choice([2, 3, 3]))
-        nodes.append(MaxPool(name=name, input=tensor, output=name, kernel=kernel, stride=2, ceil=bool(rng.integers(2))))
+        nodes.append(
+            MaxPool(name=name, inputs=(tensor,), output=name, kernel=kernel, stride=2, ceil=bool(rng.integers(2)))
+        )
         return name
 
     channels = int(rng.integers(3, 24))
@@ -186,7 +187,7 @@ def _attempt(rng: np.random.Generator, seed: int, small: bool) -> IntNetwork:
         tensor = maybe_pool(f"fire{fire}", f"pool{fire}", 0.3)
     border = Pads(top=1, left=1, bottom=1, right=1) if rng.random() < 0.4 else Pads()
     tensor = conv("conv10", tensor, (int(rng.integers(2, 30)), 1, 1, channels), pads=border, wide=True)
-    nodes.append(GlobalAverage(name="average", input=tensor, output="logits"))
+    nodes.append(GlobalAverage(name="average", inputs=(tensor,), output="logits"))
     return IntNetwork(
         name=f"random{seed}",
         input="image",

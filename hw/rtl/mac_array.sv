@@ -30,6 +30,9 @@ module mac_array #(
     end
 
     localparam int LATENCY = squeeze_pkg::mac_latency(CIN);
+    localparam int SUMMED = LATENCY - squeeze_pkg::MAC_OUTPUT_LATENCY;  // the accumulators hold the set
+    logic [PIX-1:0][COUT-1:0][23:0] totals;
+    delay_line #(.STAGES(LATENCY - SUMMED), .WIDTH(PIX * COUT * 24)) later (.clk, .in(totals), .out(sums));
 
     // Tap i of every cascade works i cycles behind tap 0.  Lanes share the delayed weights, outputs the activations.
     logic [PIX-1:0][CIN-1:0][7:0] act_skewed;
@@ -57,12 +60,12 @@ module mac_array #(
     end
 
     // Step n of these is n + 1 cycles behind the input.
-    logic [LATENCY-2:0] valid, first;
+    logic [SUMMED-2:0] valid, first;
     logic [LATENCY-1:0] last;
 
     always_ff @(posedge clk) begin
-        valid <= {valid[LATENCY-3:0], in_valid};
-        first <= {first[LATENCY-3:0], in_first};
+        valid <= {valid[SUMMED-3:0], in_valid};
+        first <= {first[SUMMED-3:0], in_first};
         last <= {last[LATENCY-2:0], in_valid && in_last};
         if (rst) begin
             valid <= '0;
@@ -76,10 +79,10 @@ module mac_array #(
                 .clk,
                 .act(act_skewed[p]),
                 .pairs(weight_pairs[o/2]),
-                .sum_valid(valid[LATENCY-2]),
-                .sum_first(first[LATENCY-2]),
-                .sum0(sums[p][o]),
-                .sum1(sums[p][o+1])
+                .sum_valid(valid[SUMMED-2]),
+                .sum_first(first[SUMMED-2]),
+                .sum0(totals[p][o]),
+                .sum1(totals[p][o+1])
             );
         end
     end

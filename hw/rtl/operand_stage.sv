@@ -1,8 +1,8 @@
 // Operand stage: gives each lane its pixel's word, or zeros.
 //
 // Contract
-//   Lane l takes bank (rotate + l) mod PIX of bank_data, and zeros where mask[l] is set.  One register: act, act_valid,
-//   act_first and act_last belong to the inputs of the cycle before.  A word set every cycle, no back-pressure.
+//   Lane l takes bank (rotate + l) mod PIX of bank_data, and zeros where mask[l] is set.  act, act_valid, act_first and
+//   act_last belong to the inputs of OPERAND_LATENCY cycles earlier.  A word set every cycle, no back-pressure.
 //   Only act_valid is reset.
 `default_nettype none
 
@@ -29,22 +29,28 @@ module operand_stage #(
         $error("operand_stage: PIX must be 1 to 7");
     end
 
+    localparam int LATENCY = squeeze_pkg::OPERAND_LATENCY;
+    logic [LATENCY-1:0] valids;
+    logic [1:0] flags;
+
     for (genvar l = 0; l < PIX; l++) begin : lanes
-        logic [CIN*8-1:0] word;
+        logic [CIN*8-1:0] word, chosen;
 
         always_comb begin
             word = '0;
             for (int r = 0; r < PIX; r++) if (rotate == 3'(r)) word = bank_data[(r + l) % PIX];
         end
 
-        always_ff @(posedge clk) act[l] <= mask[l] ? '0 : word;
+        always_ff @(posedge clk) chosen <= mask[l] ? '0 : word;
+        delay_line #(.STAGES(LATENCY - 1), .WIDTH(CIN * 8)) later (.clk, .in(chosen), .out(act[l]));
     end
 
     always_ff @(posedge clk) begin
-        act_valid <= valid && !rst;
-        act_first <= first;
-        act_last <= last;
+        valids <= rst ? '0 : LATENCY'({valids, valid});
+        flags <= {first, last};
     end
+    assign act_valid = valids[LATENCY-1];
+    delay_line #(.STAGES(LATENCY - 1), .WIDTH(2)) later_flags (.clk, .in(flags), .out({act_first, act_last}));
 endmodule
 
 `default_nettype wire

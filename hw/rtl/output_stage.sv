@@ -12,7 +12,8 @@
 //
 // A set leaves in PIX * CW cycles, lane by lane and word by word (CW = COUT / CIN); each word of a border lane takes
 // `border` cycles.  Between two instructions OUTPUT_FLUSH cycles pass, so that the back of the pipeline may
-// use the same record as its front.  Latency from the end of a set's wait to its first write: REQUANT_LATENCY + 4.
+// use the same record as its front.  Latency from the end of a set's wait to its first write: REQUANT_LATENCY + 4 +
+// WRITE_LATENCY.
 `default_nettype none
 
 module output_stage
@@ -57,7 +58,8 @@ module output_stage
     output logic idle
 );
     localparam int WORDS = PIX * CW;  // words of a set
-    localparam int OUTPUT_FLUSH = squeeze_pkg::REQUANT_LATENCY + 6;  // of the sequencer, too
+    localparam int OUTPUT_FLUSH = squeeze_pkg::OUTPUT_FLUSH;
+    localparam int WRITE_LATENCY = squeeze_pkg::WRITE_LATENCY;
     localparam int LANE_BITS = PIX > 1 ? $clog2(PIX) : 1;
 
     // ---- records: the one in use and the next one ----
@@ -389,12 +391,20 @@ module output_stage
     end
 
     // ---- stage 3: the write ----
+    logic [WRITE_LATENCY:0] writes;
+    logic [2:0] p3_bank;
+    logic [16:0] p3_addr;
+    logic [CIN*8-1:0] p3_data;
+
     always_ff @(posedge clk) begin
-        ow_valid <= !rst && p2_emit;
-        ow_bank <= p2_bank;
-        ow_addr <= tgt.base + p2_offset;
-        ow_data <= p2_data;
+        writes <= rst ? '0 : (WRITE_LATENCY + 1)'({writes, p2_emit});
+        p3_bank <= p2_bank;
+        p3_addr <= tgt.base + p2_offset;
+        p3_data <= p2_data;
     end
+    assign ow_valid = writes[WRITE_LATENCY];
+    delay_line #(.STAGES(WRITE_LATENCY), .WIDTH(20 + CIN * 8)) later (
+        .clk(clk), .in({p3_bank, p3_addr, p3_data}), .out({ow_bank, ow_addr, ow_data}));
 
     // ---- average ----
     logic [CW-1:0][CIN-1:0][31:0] sums, outgoing;

@@ -32,8 +32,10 @@ module requantizer #(
 );
     localparam int LATENCY = squeeze_pkg::REQUANT_LATENCY;
 
-    if (LATENCY != 6) begin : bad_latency
-        $error("requantizer: REQUANT_LATENCY of the package must be 6");
+    localparam int LANE = 6;  // cycles of a lane; the others follow it, for the tools to move
+
+    if (LATENCY < LANE) begin : bad_latency
+        $error("requantizer: REQUANT_LATENCY of the package must be 6 at least");
     end
 
     logic [LATENCY-1:0] valid;
@@ -48,6 +50,9 @@ module requantizer #(
     end
     assign out_valid = valid[LATENCY-1];
 
+    logic [CIN-1:0][15:0] values;
+    delay_line #(.STAGES(LATENCY - LANE), .WIDTH(CIN * 16)) later (.clk, .in(values), .out(out));
+
     for (genvar i = 0; i < CIN; i++) begin : lanes
         requantizer_lane lane (
             .clk,
@@ -57,7 +62,7 @@ module requantizer #(
             .offset(offset[i]),
             .shift(shift),
             .top5(top5),
-            .out(out[i])
+            .out(values[i])
         );
     end
 endmodule

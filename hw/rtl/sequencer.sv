@@ -76,8 +76,6 @@ module sequencer
     output logic stall_output
 );
     localparam int SET_CYCLES = PIX * CW;
-    localparam int OUTPUT_FLUSH = squeeze_pkg::REQUANT_LATENCY + 6;  // of the output stage: cycles between two instructions
-    localparam int SEND = squeeze_pkg::REQUANT_LATENCY + 3;  // of the output stage: from a group's last word to its first logit
 
     // ---- the next instruction: fetched and prepared while this one runs ----
     typedef enum logic [2:0] {FETCH, POINTERS, CENTER, FOLLOWING, LANES, PREPARED} fetch_state_t;
@@ -385,7 +383,7 @@ module sequencer
 
     assign border_set = lay.border != 0 && final_block;
     assign set_size = 18'(SET_CYCLES) + (border_set ? border_extra : '0)
-        + (first_set ? 18'(OUTPUT_FLUSH + 2) : '0) + (lay.average && final_block && final_half ? 18'(COUT + SEND) : '0);
+        + (first_set ? 18'(squeeze_pkg::OUTPUT_FLUSH + 2) : '0) + (lay.average && final_block && final_half ? 18'(COUT + squeeze_pkg::SEND_LATENCY) : '0);
     assign logit_ok = !lay.average || !group_begins || (logit_space && groups_in_flight < 2'd2);
     assign go = in_use && tiles != 0 && logit_ok && (!set_last || backlog_ok);
     assign backlog_less = backlog == 0 ? '0 : backlog - 18'd1;

@@ -285,7 +285,8 @@ module squeeze_engine
     squeeze_pkg::instruction_t record_instruction;
     squeeze_pkg::layer_t record_layer;
     squeeze_pkg::buffer_t record_target;
-    logic [TILE_BITS-1:0] tile_raddr;
+    logic [TILE_BITS-1:0] tile_raddr, tile_wanted;
+    logic tile_done;
     logic [COUT-1:0][CIN*6-1:0] tile_rdata;
     logic [2:0] rotate;
     logic [PIX-1:0] mask;
@@ -299,11 +300,21 @@ module squeeze_engine
         .fetch_req(f_req[0]), .fetch_index(f_index[0]), .fetch_done(f_done[0]), .fetch_instruction(f_instruction),
         .fetch_layer(f_layer), .fetch_source(f_source), .fetch_target(f_target),
         .record_valid, .record_ready, .record_instruction, .record_layer, .record_target,
-        .tile_ready, .tile_release, .row_stored, .credit_valid, .credit,
+        .tile_ready, .tile_release(tile_done), .row_stored, .credit_valid, .credit,
         .output_idle, .logit_space, .group_sent,
-        .raddr, .tile_raddr, .rotate, .mask, .step_valid, .step_first, .step_last,
+        .raddr, .tile_raddr(tile_wanted), .rotate, .mask, .step_valid, .step_first, .step_last,
         .running, .busy, .stall_weights, .stall_input, .stall_output
     );
+
+    // Weights meet their operands, and a tile is released when its last word has been read.
+    localparam int OPERANDS_LATER = squeeze_pkg::OPERAND_LATENCY - 1;
+    delay_line #(.STAGES(OPERANDS_LATER), .WIDTH(TILE_BITS)) tile_later (.clk, .in(tile_wanted), .out(tile_raddr));
+    logic [OPERANDS_LATER:0] releases;
+    assign releases[0] = tile_done;
+    for (genvar n = 0; n < OPERANDS_LATER; n++) begin : release_later
+        always_ff @(posedge clk) releases[n+1] <= releases[n] && !flush;
+    end
+    assign tile_release = releases[OPERANDS_LATER];
 
     weight_tile #(.CIN(CIN), .COUT(COUT), .TILE_WORDS(TILE_WORDS)) weight_tile_i (
         .clk, .rst, .tw_valid, .tw_buffer, .tw_word, .tw_output, .tw_half, .tw_data, .raddr(tile_raddr), .rdata(tile_rdata)

@@ -1,4 +1,4 @@
-// Rendered from squeeze_hls/engine/fields.py by squeeze_hls/emit/rtl.py; do not edit.
+// Rendered from squeeze_hls/engine/fields.py and latencies.py by squeeze_hls/emit/rtl.py; do not edit.
 //
 // Records as packed structs: bit n of 64-bit word w of a record is bit 64 w + n of its struct, whose width is
 // 64 * *_WORDS; *_BITS counts the bits up to the last field.  Fields whose names are SystemVerilog keywords
@@ -16,13 +16,18 @@ package squeeze_pkg;
     localparam logic [7:0] PACKET_PROGRAM = 8'd3;
     localparam logic [15:0] FORMAT_VERSION = 16'd3;
 
-    // Cycles from an operand to the output that depends on it.  Where one of the modules changes, so does its line.
+    // Latencies in cycles, from the one table (docs/timing.md); the first four may be larger.
+    localparam int OPERAND_LATENCY = 1;  // operand_stage: bank_data to act
+    localparam int MAC_OUTPUT_LATENCY = 0;  // mac_array: registers after the accumulators
     localparam int REQUANT_LATENCY = 6;  // requantizer: in_valid to out_valid
+    localparam int WRITE_LATENCY = 0;  // output_stage: registers on the way to the activation memory
+    localparam int OUTPUT_FLUSH = 12;  // output_stage: between the sets of two instructions
+    localparam int SEND_LATENCY = 9;  // output_stage: from a group's last word to its first logit
 
     // mac_array: in_last to set_valid. The first tap takes 3 cycles (pair, product, sum), every further one 1, the
     // accumulator 1.
     function automatic integer mac_latency(input integer cin);
-        mac_latency = cin + 3;
+        mac_latency = cin + 3 + MAC_OUTPUT_LATENCY;
     endfunction
 
     // An offset in a ring of `depth` addresses; `value` is below twice that.

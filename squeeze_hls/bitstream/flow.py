@@ -19,10 +19,10 @@ from squeeze_hls import tools
 from squeeze_hls.artifacts.bundle import write_file
 from squeeze_hls.bitstream.archive import MADE
 from squeeze_hls.bitstream.explain import explain
-from squeeze_hls.bitstream.programs import Program, command
 from squeeze_hls.bitstream.project import IDENTITY, Project
 from squeeze_hls.bitstream.reports import parse_timing
 from squeeze_hls.bitstream.result import BIT, CSYNTH, HWH, LIMITS, TIMING, UTILIZATION, require_timing
+from squeeze_hls.bitstream.vendor_tools import Program, command
 from squeeze_hls.errors import InputError, ToolFailedError
 from squeeze_hls.frontend.download import cache_dir
 from squeeze_hls.progress import Listener, Stage

@@ -45,7 +45,7 @@ def bitstream(
     It goes to BUILD_DIR/deploy, timing and resources go to report.json. That takes minutes to hours; a second call goes
     on behind the last step that was done. Without Vivado, everything another machine needs is packed into one archive.
     """
-    from squeeze_hls.bitstream import bitstream as vendor
+    from squeeze_hls.flows import bitstream as vendor
 
     if archive is not None and source is not None:
         raise click.UsageError("--archive and --import exclude each other.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.bar import Bar
+from rich.table import Table
 
 from squeeze_hls.cli.options import (
     Existing,
@@ -17,6 +18,10 @@ from squeeze_hls.cli.options import (
     reading_options,
 )
 from squeeze_hls.cli.terminal import Terminal, cells, table
+
+if TYPE_CHECKING:
+    from squeeze_hls.flows.compare import SideBySide
+    from squeeze_hls.report.accuracy import Side
 
 
 @click.command()
@@ -53,7 +58,6 @@ def compare(
     from squeeze_hls.flows.source import Source
     from squeeze_hls.network import pictures
     from squeeze_hls.report import compare_chart
-    from squeeze_hls.report import statistics as evaluate
 
     kind = chart.suffix[1:].lower() if chart else ""
     if chart:
@@ -61,37 +65,27 @@ def compare(
         if kind not in compare_chart.FORMATS:
             raise InputError(f"{chart}: a chart is one of {', '.join(compare_chart.FORMATS)}, by the file's suffix")
     target, chosen = load_board(board), pictures.load(images)
-    sides = [
-        side_by_side.examine(
-            Source(model=m, preprocess=preprocess, input_size=input_size, labels=labels), target, chosen, terminal
-        )
-        for m in (first, second)
-    ]
-    a, b = sides
-    notes = list(dict.fromkeys((*a.notes, *b.notes)))
-    for note in notes:
-        whose = "" if note in a.notes and note in b.notes else "A: " if note in a.notes else "B: "
-        terminal.note(whose + note)
-    same, interval = evaluate.agreement(b.result.predictions, a.result.predictions)
-    found = None
-    if chosen.labels is not None:
-        found = evaluate.compare(b.result.predictions, a.result.predictions, chosen.labels)
+    a, b = (Source(model=m, preprocess=preprocess, input_size=input_size, labels=labels) for m in (first, second))
+    found = side_by_side.compare(a, b, target, chosen, terminal)
     if chart:
-        write_file(compare_chart.draw(sides, found, kind), chart)
-    _show(terminal, a, b)
-    low, high = interval
-    terminal.print(f"\n{len(chosen)} pictures, 95 % intervals; sizes and cycles on {target.name}")
-    terminal.print(f"the same prediction  {same:.1f} % ({low:.1f} to {high:.1f})")
-    if found:
-        low, high = found.difference_interval
-        terminal.print(f"change of top-1      {found.difference:+.1f} points ({low:+.1f} to {high:+.1f}), paired")
-        terminal.print(
-            f"right in one only    {found.lost} in A, {found.won} in B; McNemar's exact test: p = {found.p_value:.3g}"
-        )
-    terminal.result({**_json(a, b, len(chosen), (same, interval), found), "notes": notes})
+        write_file(compare_chart.draw([found.a, found.b], found.change, kind), chart)
+    _show(terminal, found, target.name)
+    terminal.result(_json(found))
 
 
-def _show(terminal: Terminal, a: Any, b: Any) -> None:
+def _show(terminal: Terminal, found: SideBySide, board: str) -> None:
+    terminal.print(_table(found.a, found.b))
+    low, high = found.agreement_interval
+    terminal.print(f"\n{found.images} pictures, 95 % intervals; sizes and cycles on {board}")
+    terminal.print(f"the same prediction  {found.agreement:.1f} % ({low:.1f} to {high:.1f})")
+    if change := found.change:
+        low, high = change.difference_interval
+        terminal.print(f"change of top-1      {change.difference:+.1f} points ({low:+.1f} to {high:+.1f}), paired")
+        p = change.p_value
+        terminal.print(f"right in one only    {change.lost} in A, {change.won} in B; McNemar's exact test: p = {p:.3g}")
+
+
+def _table(a: Side, b: Side) -> Table:
     view = table("", "A", "B", "", right=("A", "B"))
     view.add_row(*cells("model", a.name, b.name, ""))
     view.add_row(*cells("numbers", a.numbers, b.numbers, ""))
@@ -106,7 +100,7 @@ def _show(terminal: Terminal, a: Any, b: Any) -> None:
         texts = ["" if value is None else format(value, form) for value in (one, other)]
         view.add_row(*cells(what, *texts), "" if one is None or other is None else _bars(one, other))
     view.add_row(*cells("weights are", a.residency, b.residency, ""))
-    terminal.print(view)
+    return view
 
 
 def _bars(one: float, other: float) -> Any:
@@ -117,19 +111,25 @@ def _bars(one: float, other: float) -> Any:
     return Group(*(Bar(largest, 0, value, width=24, color=c) for value, c in ((one, "blue"), (other, "yellow"))))
 
 
-def _json(a: Any, b: Any, images: int, same: tuple[float, tuple[float, float]], found: Any) -> dict[str, Any]:
-    def side(s: Any) -> dict[str, Any]:
+def _json(found: SideBySide) -> dict[str, Any]:
+    def side(s: Side) -> dict[str, Any]:
         own = {key: getattr(s, key) for key in ("name", "numbers", "weights", "weight_bytes", "residency", "cycles")}
         return own | {"top1": s.result.top1, "top5": s.result.top5, "notes": list(s.notes)}
 
     change = None
-    if found:
+    if found.change:
         change = {
-            "top1": found.difference,
-            "interval": list(found.difference_interval),
-            "lost": found.lost,
-            "won": found.won,
-            "p_value": found.p_value,
+            "top1": found.change.difference,
+            "interval": list(found.change.difference_interval),
+            "lost": found.change.lost,
+            "won": found.change.won,
+            "p_value": found.change.p_value,
         }
-    agreement = {"percent": same[0], "interval": list(same[1])}
-    return {"a": side(a), "b": side(b), "images": images, "agreement": agreement, "change": change}
+    return {
+        "a": side(found.a),
+        "b": side(found.b),
+        "images": found.images,
+        "agreement": {"percent": found.agreement, "interval": list(found.agreement_interval)},
+        "change": change,
+        "notes": list(found.notes),
+    }

@@ -20,8 +20,8 @@ from squeeze_hls.cli.options import (
 from squeeze_hls.cli.terminal import Terminal, cells, table
 
 if TYPE_CHECKING:
-    from squeeze_hls.quantize.compress import StageLog
-    from squeeze_hls.report.compressed import Layer, Size
+    from squeeze_hls.quantize.compression import StageLog
+    from squeeze_hls.report.compressed import ConvRow, SizeRow
 
 
 @click.command()
@@ -102,7 +102,7 @@ def compress(
     )
 
 
-def _show(terminal: Terminal, rows: Sequence[Layer], sizes: Sequence[Size], stages: Sequence[StageLog]) -> None:
+def _show(terminal: Terminal, rows: Sequence[ConvRow], sizes: Sequence[SizeRow], stages: Sequence[StageLog]) -> None:
     numbers: tuple[Any, ...] = ("weights", "dense", "width", "bits", "non-zero", "bytes")
     view = table("layer", "filter", *numbers, right=numbers)
     for r in rows:

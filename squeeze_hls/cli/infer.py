@@ -54,19 +54,22 @@ def run(
 
     if logits:
         check_output_file(logits)
-    chosen = [(path, pictures.read(path)) for path in images]
+    pixels = [pictures.read(path) for path in images]  # all of them, before a model is read
+    chosen = pictures.PictureSet([str(path) for path in images], pixels.__getitem__)
     source = Source(model=model, preprocess=preprocess, input_size=input_size, labels=labels, calibration=calibration)
     classifier = inference.classifier(source, on, board, terminal)
     results = inference.run(classifier, chosen, top, terminal)
     if logits:
         write_array(results.logits, logits)
     view = table("picture", "", "class", right=("",))
-    for result in results.pictures:
-        for place, guess in enumerate(result["top"]):
-            name = result["file"] if place == 0 else ""
-            view.add_row(*cells(name, f"{100 * guess['probability']:.2f} %", f"{guess['name']} ({guess['index']})"))
+    found = list(zip(results.names, results.guesses, strict=True))
+    for file, guesses in found:
+        for place, guess in enumerate(guesses):
+            name = file if place == 0 else ""
+            view.add_row(*cells(name, f"{100 * guess.probability:.2f} %", f"{guess.name} ({guess.index})"))
     terminal.print(view)
-    terminal.result({"on": on, "results": results.pictures, "notes": terminal.notes})
+    rows = [{"file": file, "top": [guess._asdict() for guess in guesses]} for file, guesses in found]
+    terminal.result({"on": on, "results": rows, "notes": terminal.notes})
 
 
 @click.command()

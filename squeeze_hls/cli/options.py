@@ -11,6 +11,7 @@ import click
 
 from squeeze_hls import __version__
 from squeeze_hls.cli.terminal import Terminal
+from squeeze_hls.flows import ON
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -61,7 +62,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     """Height and width out of ``224x224`` or ``224``."""
     if value is None:
         return None
-    from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
+    from squeeze_hls.frontend.input_limits import MAX_PIXELS, MAX_SIDE
 
     found = re.fullmatch(r"([0-9]{1,9})(?:[xX]([0-9]{1,9}))?", value)
     height, width = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
@@ -97,7 +98,6 @@ format_option = click.option(
     show_default=True,
     help="QDQ runs in ONNX Runtime; QONNX in the qonnx package.",
 )
-ON = ("golden", "executor", "csim", "rtl", "onnxruntime")
 on_option = click.option(
     "--on",
     type=click.Choice(ON),

@@ -59,6 +59,7 @@ def simulate(
     if waves is not None:
         wanted = Waves(path=None if str(waves) == BESIDE else waves, first=window[0], last=window[1])
     done = simulate(build_dir, image or pictures.DEFAULT_PICTURE, wanted, terminal)
+    assert done.report is not None  # a build has one
     if not terminal.quiet:
         terminal.print("", instruction_table(done.instructions), "")
     terminal.print(*totals(done.report, done.counters))

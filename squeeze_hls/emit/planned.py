@@ -15,8 +15,7 @@ from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.network.arith import WEIGHT_BITS
 from squeeze_hls.plan import Plan
 from squeeze_hls.plan.lowering import Layer
-from squeeze_hls.plan.memory import map_words
-from squeeze_hls.plan.schedule import source_rows
+from squeeze_hls.plan.schedule import bank_words, source_rows
 
 VERSION = 1
 Span = tuple[int, int, int, int]  # first and last instruction, both included; addresses [low, high)
@@ -94,56 +93,62 @@ def _instructions(plan: Plan) -> Iterator[dict[str, Any]]:
 
 def _tensors(plan: Plan) -> list[dict[str, Any]]:
     """Every buffer with its spans: from its first pixel written until its last one was read."""
-    mains, tails = _instructions_of_stages(plan)
-    rings = plan.memory.rings
-    gathered = rings[plan.memory.gather]
-    images = [(i, gathered.base, gathered.base + gathered.depth) for i in range(mains[0][-1] + 1)]
-    result = [_entry("image rows", "image", images)]
-    for s in range(len(plan.stages)):
-        if s in plan.memory.maps:
-            result.append(_entry(plan.stages[s].main.source, "map", list(_map(plan, s, mains, tails))))
-        if s in plan.memory.wide:
-            ring = rings[plan.memory.wide[s]]
-            during = range(mains[s][0], max(mains[s] + tails[s]) + 1)
-            band = [(i, ring.base, ring.base + ring.depth) for i in during]
-            result.append(_entry(plan.stages[s].main.target, "band", band))
+    writers, readers = _accesses(plan)
+    result: list[dict[str, Any]] = []
+    for tensor in dict.fromkeys([*readers, *writers]):
+        place, ring = plan.memory.places[tensor], plan.memory.ring(tensor)
+        written, read = writers.get(tensor, []), readers.get(tensor, [])
+        during = range(written[0] if written else 0, max(written + read) + 1)
+        whole = [(i, ring.base, ring.base + ring.depth) for i in during]
+        if tensor == plan.network.input:
+            result.append(_entry("image rows", "image", whole))
+        elif place.banded or not read:
+            result.append(_entry(tensor, "band", whole))
+        else:
+            result.append(_entry(tensor, "map", list(_map(plan, tensor, written, read))))
     return result
 
 
-def _instructions_of_stages(plan: Plan) -> tuple[list[list[int]], list[list[int]]]:
-    """Indices of the instructions of each stage's main layer, and of its tail."""
-    of_layer: dict[int, list[int]] = {}
+def _accesses(plan: Plan) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Indices of the instructions that write, and that read, each map, by tensor."""
+    writers: dict[str, list[int]] = {}
+    readers: dict[str, list[int]] = {}
     for i, band in enumerate(plan.bands):
-        of_layer.setdefault(band.layer, []).append(i)
-    index = {layer.target: number for number, layer in enumerate(plan.layers)}
-    mains = [of_layer[index[stage.main.target]] for stage in plan.stages]
-    tails = [of_layer[index[stage.tail.target]] if stage.tail else [] for stage in plan.stages]
-    return mains, tails
+        layer = plan.layers[band.layer]
+        for tensor in layer.sources:
+            readers.setdefault(tensor, []).append(i)
+        if not layer.average:
+            writers.setdefault(layer.target, []).append(i)
+    return writers, readers
 
 
-def _map(plan: Plan, s: int, mains: list[list[int]], tails: list[list[int]]) -> Iterator[tuple[int, int, int]]:
-    """(instruction, low, high) while the map that stage s reads is alive: written rows that are still needed.
+def _map(plan: Plan, tensor: str, writers: list[int], readers: list[int]) -> Iterator[tuple[int, int, int]]:
+    """(instruction, low, high) while a map is alive: written rows that are still needed.
 
     Where it goes around the end of its ring there are two ranges.
     """
-    layer = plan.stages[s].main
-    index, offset = plan.memory.maps[s]
-    ring, pix, words = plan.memory.rings[index], plan.engine.pix, layer.source_layout.words
+    layer = plan.layers[plan.bands[readers[0]].layer]
+    ring, offset = plan.memory.ring(tensor), plan.memory.places[tensor].start
+    pix, words = plan.engine.pix, layer.source_layout.words
     height, width = layer.source_shape[:2]
-    writers, readers = tails[s - 1] or mains[s - 1], mains[s]
     written = 0
     for i in range(writers[0], readers[-1] + 1):
         if i in writers:
             written = min(height, plan.bands[i].out_rows[1])
-        following = next(reader for reader in readers if reader >= i)
-        freed = source_rows(layer, *plan.bands[following].conv_rows)[0]
+        freed = min(_first_row(plan, reader) for reader in readers if reader >= i)
         low = freed * width // pix * words
-        high = min(-(-written * width // pix) * words, map_words(plan.stages[s], plan.engine))
+        high = min(-(-written * width // pix) * words, bank_words(height * width, words, pix))
         first = (offset + low) % ring.depth
         size = high - low
         yield i, ring.base + first, ring.base + min(first + size, ring.depth)
         if first + size > ring.depth:
             yield i, ring.base, ring.base + first + size - ring.depth
+
+
+def _first_row(plan: Plan, reader: int) -> int:
+    """First row of its source that an instruction reads."""
+    band = plan.bands[reader]
+    return source_rows(plan.layers[band.layer], *band.conv_rows)[0]
 
 
 def _entry(name: str, kind: str, ranges: list[tuple[int, int, int]]) -> dict[str, Any]:

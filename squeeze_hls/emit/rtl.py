@@ -12,6 +12,7 @@ from squeeze_hls.emit.render import render
 from squeeze_hls.engine import fields
 from squeeze_hls.engine.config import STORE_WORD_BITS, EngineConfig, power_of_two_pieces
 from squeeze_hls.engine.entropy import STATES
+from squeeze_hls.engine.latencies import TABLE, Latencies
 from squeeze_hls.engine.program import program_crc, sections
 from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.paths import RTL_SOURCES
@@ -24,10 +25,10 @@ INIT_PREFIX = "squeeze_"  # of the files with memory contents
 _REQUANTIZE_BITS = 44  # what the memory of requantization records holds of each
 
 
-def rtl_sources() -> list[Path]:
+def rtl_sources(folder: Path = RTL_SOURCES) -> list[Path]:
     """Every module of the engine, the package first."""
-    package = RTL_SOURCES / PACKAGE
-    return [package, *sorted(path for path in RTL_SOURCES.glob("*.sv") if path != package)]
+    package = folder / PACKAGE
+    return [package, *sorted(path for path in folder.glob("*.sv") if path != package)]
 
 
 def parameters(engine: EngineConfig) -> dict[str, str]:
@@ -156,12 +157,13 @@ class _Struct:
     fields: tuple[_Member, ...]
 
 
-def render_package() -> str:
-    """Text of ``squeeze_pkg.sv``: records as packed structs, packet constants, pipeline latencies."""
+def render_package(latencies: Latencies = TABLE) -> str:
+    """Text of ``squeeze_pkg.sv``: records as packed structs, packet constants, latencies."""
     return render(
         "rtl/squeeze_pkg.sv.j2",
         records=[_struct(record) for record in fields.RECORDS],
         format_version=fields.FORMAT_VERSION,
+        latencies=latencies,
         packet_magic=fields.PACKET_MAGIC,
         packet_types={"image": fields.IMAGE, "weights": fields.WEIGHTS, "program": fields.PROGRAM},
     )

@@ -33,7 +33,7 @@ def keep_classes(network: IntNetwork, classes: Sequence[int]) -> IntNetwork:
 
     Raises ValueError where its classes are not the outputs of one convolution.
     """
-    averaged = network.nodes[-1].input  # type: ignore[union-attr]  # the last node is the average
+    averaged = network.averaged
     chosen = list(classes)
 
     def cut(conv: IntConv) -> IntConv:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls.engine.program import Program, Row
+from squeeze_hls.engine.program import Program
+from squeeze_hls.engine.records import BufferRecord, HalfRecord, InstructionRecord, LayerRecord
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,12 @@ class Tap:
     dx: int
 
 
-def blocks(layer: Row, instruction: Row, pix: int) -> int:
+def blocks(layer: LayerRecord, instruction: InstructionRecord, pix: int) -> int:
     """Pixel blocks of a band; a border adds one virtual pixel."""
     return -(-(instruction.pixels + (layer.border > 0)) // pix)
 
 
-def taps(layer: Row, instruction: Row, half: str, pix: int) -> list[Tap]:
+def taps(layer: LayerRecord, instruction: InstructionRecord, half: HalfRecord, pix: int) -> list[Tap]:
     """Taps of one half in order, stepping exactly as docs/program.md says."""
 
     def step(ptr: int, mod: int, by_ptr: int, by_mod: int) -> tuple[int, int]:
@@ -35,7 +36,7 @@ def taps(layer: Row, instruction: Row, half: str, pix: int) -> list[Tap]:
         return (ptr + layer.pitch, mod - pix) if mod >= pix else (ptr, mod)
 
     start = instruction.source_ptr, instruction.source_mod
-    if half == "b":
+    if half.pointwise:
         ptr, mod = step(*start, layer.center_ptr, layer.center_mod)
         return [Tap(ptr, mod, 0, 0)]
     out = []
@@ -57,12 +58,12 @@ class Reads:
     ptr: np.ndarray  # of word 0, before the wrap
     used: np.ndarray  # bool: neither masked nor beyond the band
 
-    def address(self, buffer: Row, words: int) -> np.ndarray:
+    def address(self, buffer: BufferRecord, words: int) -> np.ndarray:
         """(lanes, taps, words): addresses in the bank."""
         return buffer.base + (self.ptr[:, :, None] + np.arange(words)) % buffer.depth
 
 
-def reads(layer: Row, instruction: Row, half: str, pix: int) -> Reads:
+def reads(layer: LayerRecord, instruction: InstructionRecord, half: HalfRecord, pix: int) -> Reads:
     """Every word-0 access of one pass over the band, for all lanes of all blocks, border lanes included."""
     lanes = blocks(layer, instruction, pix) * pix
     q = np.arange(lanes)
@@ -73,21 +74,23 @@ def reads(layer: Row, instruction: Row, half: str, pix: int) -> Reads:
         banks.append(mod % pix)
         ptrs.append(tap.ptr + (q // pix + mod // pix) * layer.pitch)
         inside = q < instruction.pixels
-        if layer.pad and half == "a":
+        if layer.pad and not half.pointwise:
             inside = inside & (y + tap.dy >= 0) & (y + tap.dy < layer.height)
             inside &= (x + tap.dx >= 0) & (x + tap.dx < layer.width)
         used.append(inside)
     return Reads(np.stack(banks, 1), np.stack(ptrs, 1), np.stack(used, 1))
 
 
-def writes(layer: Row, instruction: Row, buffer: Row, pixels: int, pix: int) -> tuple[np.ndarray, np.ndarray]:
+def writes(
+    layer: LayerRecord, instruction: InstructionRecord, buffer: BufferRecord, pixels: int, pix: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Bank (pixels,) and address (pixels, out_words) of `pixels` consecutive destination pixels."""
     position = instruction.target_mod + np.arange(pixels)
     ptr = instruction.target_ptr + position // pix * layer.out_words
     return position % pix, buffer.base + (ptr[:, None] + np.arange(layer.out_words)) % buffer.depth
 
 
-def pool_done(size: int, kernel: int, ceil: bool) -> np.ndarray:
+def pool_done(size: int, kernel: int, ceil: int) -> np.ndarray:
     """bool (size,): whether a pooled row (or column) is finished by row (or column) i."""
     i = np.arange(size)
     last = (i == size - 1) & bool(ceil)
@@ -96,12 +99,12 @@ def pool_done(size: int, kernel: int, ceil: bool) -> np.ndarray:
     return (i % 2 == 1) | last
 
 
-def pooled(size: int, kernel: int, ceil: bool) -> int:
+def pooled(size: int, kernel: int, ceil: int) -> int:
     """Pooled rows (or columns)."""
     return int(pool_done(size, kernel, ceil).sum())
 
 
-def output_pixels(layer: Row, instruction: Row) -> int:
+def output_pixels(layer: LayerRecord, instruction: InstructionRecord) -> int:
     """Destination pixels that a band writes."""
     if layer.average:
         return 0

@@ -16,7 +16,8 @@ import numpy as np
 from squeeze_hls.engine import addresses
 from squeeze_hls.engine.addresses import gathered_cells
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.engine.program import Row, check_capacity, half_depth, parse_program, tile_halves
+from squeeze_hls.engine.program import check_capacity, parse_program
+from squeeze_hls.engine.records import HalfRecord, InstructionRecord, LayerRecord
 from squeeze_hls.engine.store import StoreReader
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
@@ -28,7 +29,7 @@ class Tracker(Protocol):
     def loaded(self, index: int, frame: int, row: int, bank: np.ndarray, address: np.ndarray) -> None:
         """A gathered row was stored."""
 
-    def read(self, index: int, half: str, reads: addresses.Reads, address: np.ndarray) -> None:
+    def read(self, index: int, half: HalfRecord, reads: addresses.Reads, address: np.ndarray) -> None:
         """An instruction reads the taps of one half."""
 
     def written(self, index: int, bank: np.ndarray, address: np.ndarray, words: np.ndarray) -> None:
@@ -92,7 +93,7 @@ class Executor:
         for i, instruction in enumerate(self.program.instructions):
             layer = self.program.layers[instruction.layer]
             self._load(i, instruction)
-            sets = [self._half(i, layer, instruction, half) for half in self.program.halves(layer)]
+            sets = [self._half(i, layer, instruction, half) for half in layer.halves]
             if layer.average:
                 logits.append(self._average(layer, instruction, sets[0]))
             else:
@@ -123,7 +124,7 @@ class Executor:
         out[h.pad_top : h.pad_top + inside.shape[0], h.pad_left : h.pad_left + inside.shape[1]] = inside
         return out
 
-    def _load(self, index: int, instruction: Row) -> None:
+    def _load(self, index: int, instruction: InstructionRecord) -> None:
         """Store every row that the credits allow, the worst case for what it may overwrite."""
         h = self.program.header
         self._credit += instruction.credit
@@ -151,15 +152,15 @@ class Executor:
         array = (self.engine.cout, self.engine.cin)
         layers = []
         for layer in self.program.layers:
-            groups = range(self.program.groups(layer))
-            shapes = [{h: (half_depth(layer, h), *array) for h in tile_halves(layer, group)} for group in groups]
+            groups = range(layer.groups)
+            shapes = [{h.name: (layer.depth(h), *array) for h in layer.halves_of(group)} for group in groups]
             tiles = reader.layer(layer, shapes)
-            layers.append({h: _matrix([tile[h] for tile in tiles if h in tile]) for h in self.program.halves(layer)})
+            layers.append({h.name: _matrix([t[h.name] for t in tiles if h.name in t]) for h in layer.halves})
         return layers
 
     # --- one half: products and requantization ---
 
-    def _half(self, index: int, layer: Row, instruction: Row, half: str) -> np.ndarray:
+    def _half(self, index: int, layer: LayerRecord, instruction: InstructionRecord, half: HalfRecord) -> np.ndarray:
         """Requantized values, int64 (pixels incl. the border pixel, groups * COUT)."""
         engine = self.engine
         reads = addresses.reads(layer, instruction, half, engine.pix)
@@ -169,31 +170,30 @@ class Executor:
         operands = self._memory[reads.bank[:, :, None], address]  # (lanes, taps, words, CIN)
         operands = np.where(reads.used[:, :, None, None], operands, 0)
         pixels = instruction.pixels + (layer.border > 0)
-        weights = self._weights[instruction.layer][half]
+        weights = self._weights[instruction.layer][half.name]
         products = _exact_product(operands.reshape(len(operands), -1)[:pixels], weights)
-        first = getattr(layer, f"params_{half}")
-        params = self.program.params[first : first + weights.shape[1]]
-        shift = getattr(layer, f"shift_{half}") - params[:, 2]
-        return arith.requantize(products + params[:, 0], params[:, 1], shift, getattr(layer, f"top_{half}"))
+        params = self.program.params[half.params : half.params + weights.shape[1]]
+        shift = half.shift - params[:, 2]
+        return arith.requantize(products + params[:, 0], params[:, 1], shift, half.top)
 
     # --- output path ---
 
-    def _average(self, layer: Row, instruction: Row, values: np.ndarray) -> np.ndarray:
+    def _average(self, layer: LayerRecord, instruction: InstructionRecord, values: np.ndarray) -> np.ndarray:
         sums = values[: instruction.pixels].sum(axis=0)
         return sums + layer.border * values[-1] if layer.border else sums
 
-    def _write(self, index: int, layer: Row, instruction: Row, sets: list[np.ndarray]) -> Written:
+    def _write(self, index: int, layer: LayerRecord, instruction: InstructionRecord, sets: list[np.ndarray]) -> Written:
         """Pool, place the halves in their words and store them."""
         cin = self.engine.cin
         pixels = addresses.output_pixels(layer, instruction)
         out = np.zeros((pixels, layer.out_words, cin), np.uint8)
         valid = np.zeros(layer.out_words, bool)
-        for half, values in zip(self.program.halves(layer), sets, strict=True):
+        for half, values in zip(layer.halves, sets, strict=True):
             if layer.pool:
                 values = self._pool(layer, instruction, half, values)
-            words, offset = getattr(layer, f"words_{half}"), getattr(layer, f"offset_{half}")
-            out[:, offset : offset + words] = values[:, : words * cin].reshape(pixels, words, cin)
-            valid[offset : offset + words] = True
+            owned = slice(half.offset, half.offset + half.words)
+            out[:, owned] = values[:, : half.words * cin].reshape(pixels, half.words, cin)
+            valid[owned] = True
         bank, address = addresses.writes(
             layer, instruction, self.program.buffers[instruction.target], pixels, self.engine.pix
         )
@@ -202,7 +202,9 @@ class Executor:
         self._memory[bank[:, None], address[:, valid]] = out[:, valid]
         return Written(index, bank, address, out, valid)
 
-    def _pool(self, layer: Row, instruction: Row, half: str, values: np.ndarray) -> np.ndarray:
+    def _pool(
+        self, layer: LayerRecord, instruction: InstructionRecord, half: HalfRecord, values: np.ndarray
+    ) -> np.ndarray:
         """Max pooling with the carry rows kept across bands; (pooled pixels of this band, groups * COUT)."""
         rows = values.reshape(-1, layer.width, values.shape[1])
         done_x = addresses.pool_done(layer.width, layer.pool, layer.ceil)
@@ -218,12 +220,14 @@ class Executor:
             self._carry[carry] = (column if y % 2 == 0 else merged).reshape(*carry.shape, -1)
         return np.concatenate(out) if out else np.zeros((0, values.shape[1]), np.int64)
 
-    def _carry_cells(self, layer: Row, half: str, pooled: int, channels: int) -> np.ndarray:
+    def _carry_cells(self, layer: LayerRecord, half: HalfRecord, pooled: int, channels: int) -> np.ndarray:
         """Carry words of (pooled column, channel word)."""
         per_group = self.engine.cout // self.engine.cin
         word = np.arange(channels // self.engine.cin)
-        stride = len(self.program.halves(layer)) * pooled * per_group
-        base = layer.carry + (layer.carry_half if half == "b" else 0) + word // per_group * stride + word % per_group
+        stride = len(layer.halves) * pooled * per_group
+        base = (
+            layer.carry + (layer.carry_half if half.name == "b" else 0) + word // per_group * stride + word % per_group
+        )
         return base + np.arange(pooled)[:, None] * per_group
 
 

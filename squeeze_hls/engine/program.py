@@ -4,65 +4,54 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from types import SimpleNamespace
+from typing import TypeVar
 
 import numpy as np
 
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.entropy import EXTRA_MAX, STATE_BITS, STATES, Table
-from squeeze_hls.engine.fields import BUFFER, ENTRY, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM, Record
+from squeeze_hls.engine.fields import BUFFER, ENTRY, FORMAT_VERSION, HEADER, INSTRUCTION, LAYER, PARAM
+from squeeze_hls.engine.records import (
+    BufferRecord,
+    EntryRecord,
+    HeaderRecord,
+    InstructionRecord,
+    LayerRecord,
+    ParamRecord,
+)
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.network.ir import type_max
 
-Row = SimpleNamespace  # one record: its fields as attributes
 # Sections behind the header, which counts their records, or the tables of STATES entries.
 TABLES = {"layers": LAYER, "buffers": BUFFER, "instructions": INSTRUCTION, "params": PARAM, "tables": ENTRY}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
-    """Header, tables and instructions; every row has the attributes of its record in `fields`."""
+    """Header, tables and instructions."""
 
-    header: Row
-    layers: tuple[Row, ...]
-    buffers: tuple[Row, ...]
-    instructions: tuple[Row, ...]
+    header: HeaderRecord
+    layers: tuple[LayerRecord, ...]
+    buffers: tuple[BufferRecord, ...]
+    instructions: tuple[InstructionRecord, ...]
     params: np.ndarray  # int64 (n, 3): bias, M, offset of S
     tables: tuple[Table, ...] = ()  # of the entropy code
 
-    def halves(self, layer: Row) -> tuple[str, ...]:
-        """'a', 'b' or both."""
-        return tuple(h for h in "ab" if getattr(layer, f"half_{h}"))
 
-    def groups(self, layer: Row) -> int:
-        return max(getattr(layer, f"groups_{h}") for h in self.halves(layer))
-
-
-def half_depth(layer: Row, half: str) -> int:
-    """Tile words of one half: cycles per pixel block."""
-    return layer.words * ((layer.rows0 + layer.rows1) * layer.columns if half == "a" else 1)
-
-
-def tile_halves(layer: Row, group: int) -> tuple[str, ...]:
-    """Halves that have output channels left in this group."""
-    return tuple(h for h in "ab" if getattr(layer, f"half_{h}") and group < getattr(layer, f"groups_{h}"))
-
-
-def tops_fit(layer: Row) -> bool:
+def tops_fit(layer: LayerRecord) -> bool:
     """Whether the largest output of each half is one that its type has, and not 0."""
     most = type_max(bool(layer.average))
-    return all(1 <= getattr(layer, f"top_{h}") <= most for h in "ab" if getattr(layer, f"half_{h}"))
+    return all(1 <= half.top <= most for half in layer.halves)
 
 
 def pack_program(program: Program) -> bytes:
     """Payload of a program packet: 64-bit little-endian words, the last one the CRC-32 of those before."""
-    words = HEADER.pack(vars(program.header))
-    for record, rows in ((LAYER, program.layers), (BUFFER, program.buffers), (INSTRUCTION, program.instructions)):
-        for row in rows:
-            words += record.pack(vars(row))
+    words = program.header.pack()
+    for row in (*program.layers, *program.buffers, *program.instructions):
+        words += row.pack()
     bias = program.params[:, 0] & (1 << 24) - 1
     for b, m, offset in zip(bias.tolist(), program.params[:, 1].tolist(), program.params[:, 2].tolist(), strict=True):
-        words += PARAM.pack({"bias": b, "multiplier": m - (1 << 16), "offset": offset})
+        words += ParamRecord(bias=b, multiplier=m - (1 << 16), offset=offset).pack()
     for table in program.tables:
         columns = {f.name: getattr(table, f.name).tolist() for f in ENTRY.fields}
         for state in range(STATES):
@@ -88,8 +77,12 @@ def sections(data: bytes) -> dict[str, list[int]]:
     return cut
 
 
-def _rows(record: Record, words: list[int]) -> tuple[Row, ...]:
-    return tuple(Row(**record.unpack(words[at : at + record.words])) for at in range(0, len(words), record.words))
+_R = TypeVar("_R", LayerRecord, BufferRecord, InstructionRecord, ParamRecord, EntryRecord)
+
+
+def _rows(kind: type[_R], words: list[int]) -> tuple[_R, ...]:
+    size = kind.record.words
+    return tuple(kind.unpack(words[at : at + size]) for at in range(0, len(words), size))
 
 
 def parse_program(data: bytes) -> Program:
@@ -98,22 +91,29 @@ def parse_program(data: bytes) -> Program:
         raise InputError(f"the program has {len(data)} bytes, which is not a whole program; build it again")
     if zlib.crc32(data[:-8]).to_bytes(8, "little") != data[-8:]:
         raise InputError("the program's checksum is wrong: the file was cut or altered; build it again")
-    header = Row(**HEADER.unpack(np.frombuffer(data, "<u8", HEADER.words).tolist()))
+    header = HeaderRecord.unpack(np.frombuffer(data, "<u8", HEADER.words).tolist())
     if header.version != FORMAT_VERSION:
         raise InputError(f"the program has format version {header.version}, this release reads {FORMAT_VERSION}")
     words = sections(data)
-    rows = {name: _rows(record, words[name]) for name, record in TABLES.items()}
-    params = [[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in rows.pop("params")]
-    entries = rows.pop("tables")
+    layers = _rows(LayerRecord, words["layers"])
+    params = [[_signed24(p.bias), p.multiplier + (1 << 16), p.offset] for p in _rows(ParamRecord, words["params"])]
+    entries = _rows(EntryRecord, words["tables"])
     codes = tuple(_table(entries[first : first + STATES]) for first in range(0, len(entries), STATES))
-    if any(layer.entropy and max(layer.table_a, layer.table_b) >= len(codes) for layer in rows["layers"]):
+    if any(layer.entropy and max(layer.a.table, layer.b.table) >= len(codes) for layer in layers):
         raise InputError("a layer is coded by a table that the program does not have; build it again")
-    if not all(tops_fit(layer) for layer in rows["layers"]):
+    if not all(tops_fit(layer) for layer in layers):
         raise InputError("a layer's largest output is 0 or beyond its type; build it again")
-    return Program(header=header, params=np.array(params, np.int64).reshape(-1, 3), tables=codes, **rows)
+    return Program(
+        header=header,
+        layers=layers,
+        buffers=_rows(BufferRecord, words["buffers"]),
+        instructions=_rows(InstructionRecord, words["instructions"]),
+        params=np.array(params, np.int64).reshape(-1, 3),
+        tables=codes,
+    )
 
 
-def _table(rows: tuple[Row, ...]) -> Table:
+def _table(rows: tuple[EntryRecord, ...]) -> Table:
     columns = {f.name: np.array([getattr(row, f.name) for row in rows]) for f in ENTRY.fields}
     if columns["bits"].max() > STATE_BITS or columns["extra"].max() > EXTRA_MAX:
         raise InputError("a table of the entropy code is none that an encoder makes; build it again")
@@ -152,14 +152,11 @@ def program_crc(data: bytes) -> int:
 __all__ = [
     "TABLES",
     "Program",
-    "Row",
     "check_capacity",
-    "half_depth",
     "identity24",
     "pack_program",
     "parse_program",
     "program_crc",
     "sections",
-    "tile_halves",
     "tops_fit",
 ]

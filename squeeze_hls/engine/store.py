@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 
 import numpy as np
 
 from squeeze_hls.engine import entropy
 from squeeze_hls.engine.config import STORE_WORD_BITS
 from squeeze_hls.engine.entropy import Table
+from squeeze_hls.engine.records import LayerRecord
 from squeeze_hls.errors import InputError
 from squeeze_hls.network.arith import WEIGHT_BITS
 
@@ -33,7 +33,7 @@ class StoreReader:
         spread = np.arange(1 << chunk)
         self._popcount = ((spread[:, None] & weights) > 0).sum(axis=1)
 
-    def layer(self, record: SimpleNamespace, tiles: Sequence[Mapping[str, Shape]]) -> list[dict[str, np.ndarray]]:
+    def layer(self, record: LayerRecord, tiles: Sequence[Mapping[str, Shape]]) -> list[dict[str, np.ndarray]]:
         """All tiles of a layer: int8 by half ('a', 'b'), of the shapes that `tiles` gives in the order of the store."""
         if record.entropy:
             return self._entropy_coded(record, tiles)
@@ -43,10 +43,9 @@ class StoreReader:
             out.append(dict(zip(shapes, halves, strict=True)))
         return out
 
-    def _entropy_coded(
-        self, record: SimpleNamespace, tiles: Sequence[Mapping[str, Shape]]
-    ) -> list[dict[str, np.ndarray]]:
-        parts = [(shape, getattr(record, f"table_{half}")) for shapes in tiles for half, shape in shapes.items()]
+    def _entropy_coded(self, record: LayerRecord, tiles: Sequence[Mapping[str, Shape]]) -> list[dict[str, np.ndarray]]:
+        table = {half.name: half.table for half in (record.a, record.b)}
+        parts = [(shape, table[half]) for shapes in tiles for half, shape in shapes.items()]
         lengths = [int(np.prod(shape)) // self._chunk for shape, _ in parts]
         index = np.repeat([table for _, table in parts], lengths)
         start = record.weights * STORE_WORD_BITS

@@ -1,7 +1,7 @@
 """Cycles of a program: the RTL engine's sequencer, expander, loader and output stage, event by event (docs/timing.md).
 
-All cycles are counted from 0, the cycle that takes the first beat of an image's packet.  Constants name the module
-of hw/rtl that they come from; the model holds for input and weight streams that never pause.
+All cycles are counted from 0, the cycle that takes the first beat of an image's packet.  Latencies are those of
+``latencies.TABLE``; the model holds for input and weight streams that never pause.
 """
 
 from __future__ import annotations
@@ -10,32 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from squeeze_hls.engine import latencies
 from squeeze_hls.engine.addresses import blocks
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.entropy import SETS
-from squeeze_hls.engine.program import Program, Row, half_depth, tile_halves
+from squeeze_hls.engine.program import Program
+from squeeze_hls.engine.records import LayerRecord
 
-PIPELINE = 32  # and CIN, the array's depth: from the last product of a set to its last word in memory, queues empty
-PIPELINE_LEAST = 40
-
-FETCH = 7  # program_memory.sv: from the event that calls for a record to f_done, the port free
-PREPARE = 3  # sequencer.sv: POINTERS, CENTER, FOLLOWING; then a cycle for each lane
-ROW_SEEN = 2  # sequencer.sv: from row_stored to a start, through rows_have and rows_enough
-CREDIT_SEEN = 2  # sequencer.sv, loader.sv: from `reached` to a row's begin, through credit and granted
-SET_LATENCY = 5  # sequencer.sv s1 to s4, operand_stage.sv: from a step to the MAC array
-MAC_LATENCY = 3  # squeeze_pkg.sv: mac_latency is this and CIN
-REQUANTIZE = 6  # squeeze_pkg.sv: REQUANT_LATENCY
-FLUSH = REQUANTIZE + 6  # output_stage.sv: OUTPUT_FLUSH, between the sets of two instructions
-SEND = REQUANTIZE + 3  # output_stage.sv: from the last word of a group's sets to its first logit
-BEAT = 2  # logit_stream.sv: from a logit to the beat that carries it
-FIRST_ROW = 5  # receiver.sv, loader.sv: the first row begins; three cycles are the packet's header
-ROW_LATENCY = 3  # gatherer.sv: from a complete window to row_stored, besides its words
-RELEASE = 2  # sequencer.sv, expander.sv: from a tile's last step to `free`
-TILE_SEEN = 7  # funnel.sv, expander.sv: from a tile's last chunk to the first step that may use it
-ANEW = 4  # store_reader.sv, funnel.sv: the first tile of an instruction waits for its first words
-LOOKUP = 2  # entropy_decoder.sv: a half of an entropy-coded layer begins so much later
-COPY_END = 3  # expander.sv: from a tile's last record to the end of copy_busy
-STREAM_BEGINS = 10  # receiver.sv, weight_stream.sv: the first tag of a weight stream is read
+PIPELINE_LEAST = 40  # cycles after which a set is in memory, of the default latencies
 AHEAD = 2  # funnel.sv: words that it holds; a tile of the stream is cut with two more words in sight
 STREAM_PERIOD = 8  # word_unpacker.sv: behind as many words of the stream, none comes for a cycle
 LONG_AGO = -1000
@@ -58,15 +40,16 @@ class Timing:
     stall_output: np.ndarray  # waiting for requantizers, earlier writes or logits; and between two instructions
 
 
-def block_cycles(layer: Row, group: int, engine: EngineConfig) -> int:
+def block_cycles(layer: LayerRecord, group: int, engine: EngineConfig) -> int:
     """Cycles for one pixel block: its products, or its turn at the requantizers."""
-    halves = tile_halves(layer, group)
-    return max(sum(half_depth(layer, h) for h in halves), len(halves) * engine.set_cycles)
+    halves = layer.halves_of(group)
+    return max(sum(layer.depth(h) for h in halves), len(halves) * engine.set_cycles)
 
 
 def raw_distance(engine: EngineConfig) -> int:
     """Cycles after which a finished set has surely been written, both holding registers ahead of it."""
-    return max(PIPELINE_LEAST, PIPELINE + engine.cin) + 4 * engine.set_cycles
+    now = latencies.TABLE
+    return max(PIPELINE_LEAST + now.deeper, now.written(engine.cin)) + 4 * engine.set_cycles
 
 
 def predict(program: Program, engine: EngineConfig) -> Timing:
@@ -82,16 +65,16 @@ def predict(program: Program, engine: EngineConfig) -> Timing:
     begin = last = LONG_AGO  # cycle that starts an instruction, cycle of the last step so far
     for i, instruction in enumerate(program.instructions):
         layer = program.layers[instruction.layer]
-        reached = max(last + 1, begin + FETCH + PREPARE + engine.pix)
-        loader.grant(instruction.credit, reached + CREDIT_SEEN)
+        reached = max(last + 1, begin + latencies.TABLE.fetch + latencies.TABLE.prepare + engine.pix)
+        loader.grant(instruction.credit, reached + latencies.TABLE.credit_seen)
         free = max(reached + 1, output.takes_record)
-        rows = loader.stored(instruction.need) + ROW_SEEN
+        rows = loader.stored(instruction.need) + latencies.TABLE.row_seen
         stall_input[i] = max(0, rows - max(reached + 1, 0))
         begin = max(free, rows, output.idle if instruction.wait else 0)
         output.start(begin)
         start[i] = begin + 1
         last = begin
-        for group in range(program.groups(layer)):
+        for group in range(layer.groups):
             ready = expander.expand(layer, group)
             stall_weights[i] += max(0, ready - (last + 1))
             first = max(last + 1, ready, output.takes_group if layer.average else 0)
@@ -99,12 +82,12 @@ def predict(program: Program, engine: EngineConfig) -> Timing:
             expander.release(last)
         end[i] = last + 1
         busy[i] = sum(
-            blocks(layer, instruction, engine.pix) * half_depth(layer, half)
-            for group in range(program.groups(layer))
-            for half in tile_halves(layer, group)
+            blocks(layer, instruction, engine.pix) * layer.depth(half)
+            for group in range(layer.groups)
+            for half in layer.halves_of(group)
         )
     logits = (program.header.classes - 1) % engine.cout + 1  # of the last group
-    total = output.drained - 1 + SEND + logits - 1 + BEAT + 1
+    total = output.drained - 1 + latencies.TABLE.send + logits - 1 + latencies.TABLE.beat + 1
     stall_output = np.diff(end, prepend=0) - busy - stall_weights - stall_input
     stall_output[-1] += total - end[-1]
     return Timing(
@@ -123,11 +106,11 @@ class _Loader:
         turn = header.kernel - header.gather_words + (pixels - windows + 1 if pixels > windows else 0)
         self._period = max(header.columns * header.gather_words + max(0, turn), pixels + 1)
         paced = (header.columns - 1) * max(header.gather_words, header.stride)
-        self._first = header.kernel + paced + header.gather_words + ROW_LATENCY
+        self._first = header.kernel + paced + header.gather_words + latencies.TABLE.row_end
         self._rows = header.rows
         self._stored: list[int] = []
         self._credit = 0
-        self.grant(header.credit, FIRST_ROW)
+        self.grant(header.credit, latencies.TABLE.first_row)
 
     def grant(self, rows: int, now: int) -> None:
         """Credit for further rows, from cycle `now`; what exceeds this frame is for the next."""
@@ -154,35 +137,37 @@ class _Expander:
         starts = [layer.weights for layer in program.layers] + [program.header.store_words]
         self._density = {}  # store words per tile word, by a layer's first store word
         for layer, following in zip(program.layers, starts[1:], strict=True):
-            groups = range(program.groups(layer))
-            depth = sum(half_depth(layer, half) for group in groups for half in tile_halves(layer, group))
+            groups = range(layer.groups)
+            depth = sum(layer.depth(half) for group in groups for half in layer.halves_of(group))
             self._density[layer.weights] = (following - layer.weights) / depth
 
-    def expand(self, layer: Row, group: int) -> int:
+    def expand(self, layer: LayerRecord, group: int) -> int:
         """Expand the next tile; returns the first cycle in which it may be used."""
         engine = self._engine
-        halves = tile_halves(layer, group)
-        depth = sum(half_depth(layer, half) for half in halves)
-        begin = max(self._free, self._released[-2] + RELEASE)
+        halves = layer.halves_of(group)
+        depth = sum(layer.depth(half) for half in halves)
+        begin = max(self._free, self._released[-2] + latencies.TABLE.release)
         if group == 0:  # tile_walker.sv: fetched behind the last tile of its predecessor, a cycle for each tap
-            taps = (layer.rows0 + layer.rows1) * layer.columns if layer.half_a else 1
-            begin = max(begin, self._begin + FETCH + 1 + taps + 1)
+            taps = (layer.rows0 + layer.rows1) * layer.columns if layer.a.present else 1
+            begin = max(begin, self._begin + latencies.TABLE.fetch + 1 + taps + 1)
         self._tiles += 1
         if self._tiles <= self._ahead:
             return LONG_AGO
-        tag = begin + 1 + (ANEW if group == 0 and not engine.streamed else 0)
+        tag = begin + 1 + (latencies.TABLE.anew if group == 0 and not engine.streamed else 0)
         if engine.streamed:
-            tag = max(tag, STREAM_BEGINS)
+            tag = max(tag, latencies.TABLE.stream_begins)
             words = self._streamed + AHEAD
             self._streamed += depth * self._density[layer.weights]
             tag += int((self._streamed + AHEAD) // STREAM_PERIOD - words // STREAM_PERIOD)
         self._begin = begin
         if layer.entropy:
-            tag += LOOKUP * len(halves) + (SETS if group == 0 else 0)
+            tag += latencies.TABLE.lookup * len(halves) + (SETS if group == 0 else 0)
         last_chunk = tag + len(halves) - 1 + depth * engine.chunks_per_word
         last_record = begin + len(halves) * engine.cout
-        self._free = max(last_chunk + 1, last_record + COPY_END)
-        return last_chunk + TILE_SEEN  # its records are there before: there are no more of them than chunks
+        self._free = max(last_chunk + 1, last_record + latencies.TABLE.copy_end)
+        return (
+            last_chunk + latencies.TABLE.tile_seen
+        )  # its records are there before: there are no more of them than chunks
 
     def release(self, last: int) -> None:
         """The oldest tile's last step was issued."""
@@ -207,7 +192,7 @@ class _Output:
     @property
     def idle(self) -> int:
         """Cycle in which everything has left, and an instruction with `wait` may start."""
-        return self.drained + FLUSH + 1
+        return self.drained + latencies.TABLE.flush + 1
 
     @property
     def takes_record(self) -> int:
@@ -221,14 +206,14 @@ class _Output:
 
     def start(self, begin: int) -> None:
         """An instruction hands its record over."""
-        self._record = max(begin + 1, self.drained + FLUSH)
+        self._record = max(begin + 1, self.drained + latencies.TABLE.flush)
         self._first = True
 
-    def compute(self, layer: Row, group: int, count: int, first: int) -> int:
+    def compute(self, layer: LayerRecord, group: int, count: int, first: int) -> int:
         """Issue all steps of a group from cycle `first` on, `count` blocks; returns the cycle of the last one."""
         engine = self._engine
-        depths = [half_depth(layer, half) for half in tile_halves(layer, group)]
-        latency = SET_LATENCY + MAC_LATENCY + engine.cin + 1
+        depths = [layer.depth(half) for half in layer.halves_of(group)]
+        latency = latencies.TABLE.set(engine.cin)
         step = first - 1
         for block in range(count):
             final = block == count - 1
@@ -238,13 +223,13 @@ class _Output:
             for depth in depths:
                 step = max(step + depth, self._turn)
                 self._turn = max(step + 1, self._turn + self._size)
-                self._size = words + (FLUSH + 2 if self._first else 0)
+                self._size = words + (latencies.TABLE.flush + 2 if self._first else 0)
                 leaves = max(step + latency, self.drained, self._record + 1)
                 self._first = False
                 self.drained = leaves + words
         if layer.average:
             # A group's sums leave while the next group is added up: its last set waits until they have.
-            self._size += engine.cout + SEND
+            self._size += engine.cout + latencies.TABLE.send
             self.drained = max(self.drained, self._sent[1] + words)
-            self._sent = [self._sent[1], self.drained - 1 + SEND + engine.cout]
+            self._sent = [self._sent[1], self.drained - 1 + latencies.TABLE.send + engine.cout]
         return step

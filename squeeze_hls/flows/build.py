@@ -5,6 +5,7 @@ Every stage is a function of values; what happens meanwhile is told to a ``Liste
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.flows.source import Loaded, Source, load, plannable
+from squeeze_hls.flows.source import Source, load, plannable
 from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.progress import Listener, Stage
 from squeeze_hls.sim.cache import compiled_folder
@@ -22,10 +23,13 @@ if TYPE_CHECKING:  # imported where they are needed, so that the command line st
     from squeeze_hls.artifacts.bundle import Bundle
     from squeeze_hls.board import Board
     from squeeze_hls.engine.config import EngineConfig
+    from squeeze_hls.network.pictures import One
     from squeeze_hls.plan import Plan
     from squeeze_hls.report.build_report import Check
 
 UPDATE = "deploy/model.sqz"
+FLOWS = ("hls", "rtl", "both")
+LEVELS = ("none", "executor", "csim", "rtl")  # of verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +37,13 @@ class BuildOptions:
     """What the user asks of a build; None stands for the default that conventions name."""
 
     source: Source
-    board: str | None = None
+    board: Board | str | None = None
     out: Path | None = None
     flow: str = "both"  # "hls", "rtl", "both"
     verify: str | None = None  # "none", "executor", "csim", "rtl"; None: csim where there is a compiler
     weights: str = "auto"
     clock_mhz: float | None = None
-    image: Path | None = None
+    image: One | None = None  # picture used for verification; None: a built-in one
     engine: Path | None = None  # a build whose frozen engine is planned for
 
 
@@ -53,7 +57,7 @@ class Verified:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class Built:
     """A finished build."""
 
     report: dict[str, Any]
@@ -61,45 +65,84 @@ class Done:
     kept: tuple[str, ...] = ()  # files of others that stayed in the folder
 
 
-def build(options: BuildOptions, listener: Listener) -> Done:
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a network came from, for its report."""
+
+    name: str
+    sha256: str | None = None  # of the model's file; None where there was none
+    notes: tuple[str, ...] = ()
+
+
+def build(options: BuildOptions, listener: Listener) -> Built:
     """Run all stages; raises an error of ``squeeze_hls.errors`` and writes nothing where one fails."""
     from squeeze_hls.network import pictures
 
     board, frozen = _target(options)
     level = verification_level(options.verify, listener)
-    picture = pictures.read(options.image or pictures.DEFAULT_PICTURE)
+    picture = pictures.single(options.image if options.image is not None else pictures.DEFAULT_PICTURE)
     if options.out is not None:
         _check_out(options, options.out)
     loaded = load(options.source, listener, plannable(board, frozen))
-    out = options.out or Path("build") / f"{file_name(loaded.graph.name)}-{board.name}"
-    _check_out(options, out)
-    image = pictures.prepare(picture, loaded.network.input_shape, loaded.network.preprocess)
+    _check_out(options, _out(options, loaded.graph.name, board))
     plan = plan_network(loaded.network, board, options, frozen, listener)
+    origin = Origin(name=loaded.graph.name, sha256=loaded.sha256, notes=loaded.notes)
+    return _finish(plan, origin, picture, level, options, listener)
+
+
+def build_plan(plan: Plan, options: BuildOptions, listener: Listener) -> Built:
+    """Verify, emit and write what has been planned; of ``options`` source, board, weights and clock do not count.
+
+    Otherwise as ``build``.
+    """
+    from squeeze_hls.network import pictures
+
+    level = verification_level(options.verify, listener)
+    picture = pictures.single(options.image if options.image is not None else pictures.DEFAULT_PICTURE)
+    origin = Origin(name=plan.network.name, notes=plan.network.notes)
+    _check_out(options, _out(options, origin.name, plan.board))
+    return _finish(plan, origin, picture, level, options, listener)
+
+
+def _out(options: BuildOptions, name: str, board: Board) -> Path:
+    return options.out or Path("build") / f"{file_name(name)}-{board.name}"
+
+
+def _finish(
+    plan: Plan, origin: Origin, picture: np.ndarray, level: str, options: BuildOptions, listener: Listener
+) -> Built:
+    """Verify on ``picture``, u8 (H, W, 3) of any size, then emit and write."""
+    from squeeze_hls.network import pictures
+
+    image = pictures.prepare(picture, plan.network.input_shape, plan.network.preprocess)
     verified = verify(plan, image, level, listener)
+    out = _out(options, origin.name, plan.board)
     if options.engine is not None:
-        return _write_update(plan, loaded, verified, out)
-    return _write_build(plan, loaded, image, verified, out, options.flow, listener)
+        return _write_update(plan, origin, verified, out)
+    return _write_build(plan, origin, image, verified, out, options.flow, listener)
 
 
 def _target(options: BuildOptions) -> tuple[Board, EngineConfig | None]:
     """The board, and the engine where it is frozen."""
-    from squeeze_hls.board import load_board
+    from squeeze_hls.board import as_board
 
     if options.engine is None:
-        return load_board(options.board or ""), None
+        return as_board(options.board or ""), None
     from squeeze_hls.artifacts.build_folder import open_build
 
     earlier = open_build(options.engine)
     name = str(earlier.report["board"]["name"])
-    if options.board is not None and load_board(options.board).name != name:
+    if options.board is not None and as_board(options.board).name != name:
         raise InputError(f"{options.engine}: the engine was built for {name}, not for {options.board}")
-    return load_board(options.board or name), earlier.engine
+    return as_board(options.board or name), earlier.engine
 
 
 def verification_level(asked: str | None, listener: Listener) -> str:
     """What to verify by: as asked, else csim, else what is possible without a C++ compiler and its headers."""
     from squeeze_hls import tools
 
+    if asked not in (None, *LEVELS):
+        raise InputError(f"verification by '{asked}' is none of {', '.join(LEVELS)}")
     if asked == "csim":
         tools.require_cxx()
         tools.require_hls_headers()
@@ -174,6 +217,8 @@ def check_csim(plan: Plan, image: np.ndarray, expected: Mapping[str, np.ndarray]
 def _check_out(options: BuildOptions, out: Path) -> None:
     from squeeze_hls.artifacts.bundle import check_out_dir
 
+    if options.flow not in FLOWS:
+        raise InputError(f"flow: '{options.flow}' is none of {', '.join(FLOWS)}")
     if options.engine is None or not _only_update(out):
         check_out_dir(out)
         if options.engine is not None and out.is_dir() and any(out.iterdir()):
@@ -195,13 +240,13 @@ def file_name(text: str) -> str:
 
 def _write_build(
     plan: Plan,
-    loaded: Loaded,
+    origin: Origin,
     image: np.ndarray,
     verified: Verified,
     out: Path,
     flow: str,
     listener: Listener,
-) -> Done:
+) -> Built:
     from squeeze_hls.artifacts.bundle import REPORT, Bundle, to_json, write_bundle
     from squeeze_hls.emit import board_folder as deploy
     from squeeze_hls.emit import hls, rtl
@@ -213,42 +258,43 @@ def _write_build(
                 "weights.bin": plan.weights_bin,
             }
         )
-        bundle.merge(deploy.emit(plan, name=loaded.graph.name), "deploy")
+        bundle.merge(deploy.emit(plan, name=origin.name), "deploy")
         bundle.add("model.onnx", bundle["deploy/model.onnx"])
         if flow != "rtl":
             bundle.merge(hls.emit(plan, image=image), "hls")
         if flow != "hls":
             bundle.merge(rtl.emit(plan), "rtl")
-        report = _report(plan, loaded, verified, bundle)
+        report = _report(plan, origin, verified, bundle)
         bundle.add(REPORT, to_json(report))
         kept = write_bundle(bundle, out)
         stage.outcome = f"{len(bundle)} files"
     if kept:
         listener.note(f"{out}: {len(kept)} files that are not from a build were kept, such as {kept[0]}")
-    return Done(report=report, where=out, kept=tuple(kept))
+    return Built(report=report, where=out, kept=tuple(kept))
 
 
-def _write_update(plan: Plan, loaded: Loaded, verified: Verified, out: Path) -> Done:
+def _write_update(plan: Plan, origin: Origin, verified: Verified, out: Path) -> Built:
     from squeeze_hls.artifacts.bundle import Bundle, write_bundle, write_file
     from squeeze_hls.emit.update import model_file
 
-    bundle = Bundle({UPDATE: model_file(plan, loaded.graph.name)})
+    bundle = Bundle({UPDATE: model_file(plan, origin.name)})
     if _only_update(out):
         write_file(bundle[UPDATE], out / UPDATE)
     else:
         write_bundle(bundle, out)
-    return Done(report=_report(plan, loaded, verified, bundle), where=out / UPDATE)
+    return Built(report=_report(plan, origin, verified, bundle), where=out / UPDATE)
 
 
-def _report(plan: Plan, loaded: Loaded, verified: Verified, bundle: Bundle) -> dict[str, Any]:
+def _report(plan: Plan, origin: Origin, verified: Verified, bundle: Bundle) -> dict[str, Any]:
+    from squeeze_hls.quantize import export
     from squeeze_hls.report.build_report import build_report
 
     return build_report(
         plan,
-        name=loaded.graph.name,
-        model_sha256=loaded.sha256,
+        name=origin.name,
+        model_sha256=origin.sha256 or hashlib.sha256(export.to_onnx(plan.network, "qdq")).hexdigest(),
         checks=verified.checks,
-        notes=loaded.notes,
+        notes=origin.notes,
         simulated=verified.cycles,
         tools=tool_versions(verified.level),
         files=bundle.digests(),

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from squeeze_hls.driver.guesses import Guess
 from squeeze_hls.errors import InputError
+from squeeze_hls.flows import ON
 from squeeze_hls.flows.source import Source, load, plannable
 from squeeze_hls.frontend import narrow_view
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.network.ir import IntNetwork, Preprocess, Shape
-from squeeze_hls.progress import SILENT, Listener, tell
-from squeeze_hls.report import statistics
-from squeeze_hls.report.statistics import Result
+from squeeze_hls.progress import SILENT, Listener, Stage, tell
+from squeeze_hls.report import accuracy
+from squeeze_hls.report.accuracy import Result
 
 if TYPE_CHECKING:
     from squeeze_hls.artifacts.build_folder import Build
+    from squeeze_hls.board import Board
+    from squeeze_hls.engine.config import EngineConfig
     from squeeze_hls.plan import Plan
 
 Compute = Callable[[np.ndarray], np.ndarray]
+Planned: TypeAlias = "tuple[EngineConfig, bytes, bytes]"  # engine, program, weight store
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +38,10 @@ class Classifier:
     input_shape: Shape
     preprocess: Preprocess
     logits: Compute  # u8 (H, W, 3) as ``pictures.prepare`` gives it -> (classes,), int32 or float32
-    top_k: Callable[[np.ndarray, int], list[tuple[int, str, float]]]
+    top_k: Callable[[np.ndarray, int], list[Guess]]  # the most likely classes first
 
 
-def classifier(source: Source, on: str, board: str, listener: Listener) -> Classifier:
+def classifier(source: Source, on: str, board: Board | str, listener: Listener) -> Classifier:
     """A classifier for a model or a build folder.
 
     ``board`` is what a model is planned for where a program is needed; a build has its own.
@@ -46,29 +51,47 @@ def classifier(source: Source, on: str, board: str, listener: Listener) -> Class
     if source.model is not None and is_build(source.model):
         build = open_build(Path(source.model))
         _check_build_options(source, listener)
-        tell(build.notes, listener)
-        if on == "onnxruntime":
-            return _onnxruntime(Source(model=str(build.model)), SILENT)
-        network = build.network()
-        for notice in narrow_view(network.preprocess, network.input_shape):
-            listener.note(notice)
-        if on in ("csim", "rtl"):
-            require_own_program(build, network)
-        return _integer(network, on, lambda: (build.engine, build.program, build.store), listener)
+        return of_build(build, on, listener)
     if on == "onnxruntime":
         return _onnxruntime(source, listener)
-    from squeeze_hls.board import load_board
+    from squeeze_hls.board import as_board
 
-    target = load_board(board)
+    target = as_board(board)
     network = load(source, listener, None if on == "golden" else plannable(target)).network
+    return of_network(network, on, target, listener)
 
-    def planned() -> Any:
+
+def of_build(build: Build, on: str, listener: Listener) -> Classifier:
+    """A classifier for a build folder that has been opened."""
+    tell(build.notes, listener)
+    if on == "onnxruntime":
+        return _onnxruntime(Source(model=str(build.model)), SILENT)
+    network = build.network()
+    for notice in narrow_view(network.preprocess, network.input_shape):
+        listener.note(notice)
+    if on in ("csim", "rtl"):
+        require_own_program(build, network)
+    return _integer(network, on, lambda: (build.engine, build.program, build.store), listener)
+
+
+def of_network(network: IntNetwork, on: str, board: Board, listener: Listener) -> Classifier:
+    """A classifier for an integer network, planned for ``board`` where ``on`` needs a program."""
+
+    def planned() -> Planned:
         from squeeze_hls.plan import make_plan
 
-        plan = make_plan(network, target)
-        return plan.engine, plan.program_bin, plan.weights_bin
+        return _program(make_plan(network, board))
 
     return _integer(network, on, planned, listener)
+
+
+def of_plan(plan: Plan, on: str, listener: Listener) -> Classifier:
+    """A classifier for a network on the engine that it was planned for."""
+    return _integer(plan.network, on, lambda: _program(plan), listener)
+
+
+def _program(plan: Plan) -> Planned:
+    return plan.engine, plan.program_bin, plan.weights_bin
 
 
 def _check_build_options(source: Source, listener: Listener) -> None:
@@ -99,8 +122,12 @@ def require_own_program(build: Build, network: IntNetwork) -> Plan:
     return plan
 
 
-def _integer(network: IntNetwork, on: str, planned: Callable[[], Any], listener: Listener) -> Classifier:
+def _integer(network: IntNetwork, on: str, planned: Callable[[], Planned], listener: Listener) -> Classifier:
     compute: Compute
+    if on == "onnxruntime":
+        raise InputError(f"{network.name}: ONNX Runtime runs .onnx files; give the file or a build folder")
+    if on not in ON:
+        raise InputError(f"'{on}' computes nothing; use one of {', '.join(ON)}")
     if on == "golden":
         compute = _golden(network)
     elif on == "executor":
@@ -115,7 +142,7 @@ def _integer(network: IntNetwork, on: str, planned: Callable[[], Any], listener:
         network.input_shape,
         network.preprocess,
         lambda image: compute(image).astype(np.int32),
-        lambda values, k: golden.top_k(network, values, k),
+        lambda values, k: [Guess(*guess) for guess in golden.top_k(network, values, k)],
     )
 
 
@@ -123,7 +150,7 @@ def _golden(network: IntNetwork) -> Compute:
     return lambda image: golden.run(network, image)[network.nodes[-1].output]
 
 
-def _executor(engine: Any, program: bytes, store: bytes) -> Compute:
+def _executor(engine: EngineConfig, program: bytes, store: bytes) -> Compute:
     from squeeze_hls.engine.executor import Executor
 
     executor = Executor(engine, program, store)
@@ -137,7 +164,7 @@ def _executor(engine: Any, program: bytes, store: bytes) -> Compute:
     return compute
 
 
-def _csim(engine: Any, program: bytes, store: bytes) -> Compute:
+def _csim(engine: EngineConfig, program: bytes, store: bytes) -> Compute:
     from squeeze_hls.sim.cache import compiled_folder
     from squeeze_hls.sim.csim import CSim, SimulatedEngine
 
@@ -148,7 +175,7 @@ def _csim(engine: Any, program: bytes, store: bytes) -> Compute:
     return compute
 
 
-def _rtl(engine: Any, program: bytes, store: bytes, listener: Listener) -> Compute:
+def _rtl(engine: EngineConfig, program: bytes, store: bytes, listener: Listener) -> Compute:
     """One simulated engine for all pictures: program and weights are loaded once."""
     from squeeze_hls.sim import rtl
     from squeeze_hls.sim.cache import compiled_folder
@@ -178,13 +205,13 @@ def _onnxruntime(source: Source, listener: Listener) -> Classifier:
         values = (pixels.astype(np.float32) - mean) * scale
         return model.logits(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
-    def top_k(values: np.ndarray, k: int) -> list[tuple[int, str, float]]:
+    def top_k(values: np.ndarray, k: int) -> list[Guess]:
         real = values.astype(np.float64)
         if not (real.min() >= 0 and abs(real.sum() - 1) < 1e-3):  # a model that ends in softmax says so itself
             real = np.exp(real - real.max())
             real /= real.sum()
         order = np.argsort(-real, kind="stable")[:k]
-        return [(int(i), graph.labels[i] if graph.labels else str(i), float(real[i])) for i in order]
+        return [Guess(int(i), graph.labels[i] if graph.labels else str(i), float(real[i])) for i in order]
 
     return Classifier("onnxruntime", graph.input_shape, how, logits, top_k)
 
@@ -192,39 +219,33 @@ def _onnxruntime(source: Source, listener: Listener) -> Classifier:
 # --- many pictures ---
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
     """What ``run`` found."""
 
-    pictures: list[dict[str, Any]]  # {file, top: [{index, name, probability}]}
-    logits: np.ndarray  # (N, classes)
+    names: tuple[str, ...]  # of the pictures
+    guesses: tuple[tuple[Guess, ...], ...]  # of each picture, the most likely class first
+    logits: np.ndarray  # (N, classes), int32 or float32
 
 
-def run(classify: Classifier, images: Sequence[tuple[Path, np.ndarray]], top: int, listener: Listener) -> Results:
-    """Classify single pictures: their files, and their pixels as u8 (H, W, 3) of any size."""
-    results, logits = [], []
+def run(classify: Classifier, chosen: pictures.PictureSet, top: int, listener: Listener) -> Results:
+    """Classify all pictures of a set, which may have any size."""
     with listener.stage("run") as stage:
-        for number, (file, picture) in enumerate(images):
-            stage.progress(number, len(images), file.name)
-            values = classify.logits(pictures.prepare(picture, classify.input_shape, classify.preprocess))
-            logits.append(values)
-            guesses = classify.top_k(values, top)
-            results.append(
-                {"file": str(file), "top": [{"index": i, "name": n, "probability": p} for i, n, p in guesses]}
-            )
-        stage.outcome = f"{len(images)} pictures on {classify.on}"
-    return Results(pictures=results, logits=np.stack(logits))
+        logits = np.stack(list(_logits(classify, chosen, stage)))
+        stage.outcome = f"{len(chosen)} pictures on {classify.on}"
+    guesses = tuple(tuple(classify.top_k(values, top)) for values in logits)
+    return Results(names=chosen.names, guesses=guesses, logits=logits)
 
 
 def evaluate(classify: Classifier, chosen: pictures.PictureSet, listener: Listener) -> Result:
     """Classify all pictures of a set and count what is right."""
     with listener.stage("evaluate") as stage:
-
-        def logits() -> Iterator[np.ndarray]:
-            for number, picture in enumerate(chosen):
-                stage.progress(number, len(chosen), picture.name)
-                yield classify.logits(pictures.prepare(picture.pixels, classify.input_shape, classify.preprocess))
-
-        result = statistics.evaluate(logits(), chosen.labels)
+        result = accuracy.evaluate(_logits(classify, chosen, stage), chosen.labels)
         stage.outcome = f"{len(chosen)} pictures on {classify.on}"
     return result
+
+
+def _logits(classify: Classifier, chosen: pictures.PictureSet, stage: Stage) -> Iterator[np.ndarray]:
+    for number, picture in enumerate(chosen):
+        stage.progress(number, len(chosen), picture.name)
+        yield classify.logits(pictures.prepare(picture.pixels, classify.input_shape, classify.preprocess))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -13,16 +13,52 @@ from squeeze_hls.artifacts.build_folder import is_build, open_build
 from squeeze_hls.board import Board
 from squeeze_hls.errors import InputError
 from squeeze_hls.flows.source import Source, read, to_network
-from squeeze_hls.network.ir import Conv, Graph
+from squeeze_hls.network.ir import Graph
 from squeeze_hls.network.pictures import PictureSet, prepare
 from squeeze_hls.progress import SILENT, Keeper, Listener, Stage, tell
 from squeeze_hls.quantize import is_quantized, measure
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.folding import fold_preprocess
-from squeeze_hls.report import statistics as evaluate
-from squeeze_hls.report.statistics import Side
+from squeeze_hls.report import accuracy
+from squeeze_hls.report.accuracy import Comparison, Result, Side
 
 PICTURES = 8  # at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SideBySide:
+    """Two models on the same pictures."""
+
+    a: Side
+    b: Side
+    images: int
+    agreement: float  # percent of the pictures of which both say the same
+    agreement_interval: tuple[float, float]  # 95 %, Wilson
+    change: Comparison | None  # of B against A; None where the pictures' classes are not known
+    notes: tuple[str, ...]  # of both, each once
+
+
+def compare(first: Source, second: Source, board: Board, chosen: PictureSet, listener: Listener) -> SideBySide:
+    """Run two models on all pictures; sizes and cycles are those planned for ``board``.
+
+    A note of one model alone is told with ``A:`` or ``B:`` before it.
+    """
+    a, b = (examine(source, board, chosen, listener) for source in (first, second))
+    predictions = b.result.predictions, a.result.predictions
+    agreement, interval = accuracy.agreement(*predictions)
+    notes = tuple(dict.fromkeys((*a.notes, *b.notes)))
+    for note in notes:
+        whose = "" if note in a.notes and note in b.notes else "A: " if note in a.notes else "B: "
+        listener.note(whose + note)
+    return SideBySide(
+        a=a,
+        b=b,
+        images=len(chosen),
+        agreement=agreement,
+        agreement_interval=interval,
+        change=None if chosen.labels is None else accuracy.compare(*predictions, chosen.labels),
+        notes=notes,
+    )
 
 
 def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener) -> Side:
@@ -38,7 +74,7 @@ def examine(source: Source, board: Board, chosen: PictureSet, listener: Listener
         folded, pad_value, notes = fold_preprocess(graph)
         tell(notes, keeper)
         border = np.array(pad_value, np.float32)
-        weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
+        weights = sum(conv.weight.size for conv in graph.convs)
         return Side(
             name=name,
             numbers="float",
@@ -102,11 +138,11 @@ def _judge(
     graph: Graph,
     chosen: PictureSet,
     listener: Listener,
-) -> evaluate.Result:
+) -> Result:
     """Rank all pictures by ``logits``, which takes some of them, prepared for ``graph``, to (N, classes)."""
     with listener.stage("evaluate") as stage:
         each = chain.from_iterable(map(logits, _batches(graph, chosen, stage)))
-        result = evaluate.evaluate(each, chosen.labels)
+        result = accuracy.evaluate(each, chosen.labels)
         stage.outcome = outcome
     return result
 

@@ -105,7 +105,7 @@ def _ssh() -> Tool:
 
 
 def _program_version(name: str) -> str | None:
-    from squeeze_hls.bitstream.programs import version_of
+    from squeeze_hls.bitstream.vendor_tools import version_of
 
     version = version_of(name)
     return "present" if version == "unknown" else version

@@ -6,20 +6,21 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from squeeze_hls import tools
-from squeeze_hls.artifacts.build_folder import Build, open_build
+from squeeze_hls.artifacts.build_folder import open_build
 from squeeze_hls.artifacts.bundle import REPORT, check_output_file, to_json, write_file
 from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.flows.build import tool_versions
 from squeeze_hls.flows.classify import require_own_program
 from squeeze_hls.flows.verify import check_rtl, require_passed
 from squeeze_hls.network import golden, pictures
+from squeeze_hls.network.pictures import One
 from squeeze_hls.plan import Plan
 from squeeze_hls.progress import Listener, tell
 from squeeze_hls.report.build_report import Check
@@ -42,14 +43,15 @@ class Waves:
 class Simulation:
     """What a simulated picture showed."""
 
-    report: dict[str, Any]  # of the build, with the simulated figures
+    cycles: int  # from the first pixel to the last logit
     instructions: list[dict[str, Any]]  # see report.simulated.instruction_rows
     counters: dict[str, int]  # of the hardware
     waves: Path | None
+    report: dict[str, Any] | None = None  # of the build, with the simulated figures; None where there is no build
 
 
-def simulate(folder: Path, image: Path, waves: Waves | None, listener: Listener) -> Simulation:
-    """Simulate one picture and write the figures into the build's report.
+def simulate(folder: Path, image: One, waves: Waves | None, listener: Listener) -> Simulation:
+    """Simulate one picture on a build and write the figures into the build's report.
 
     Raises MismatchError where a tensor differs (the report then says so), MissingToolError without Verilator.
     """
@@ -57,25 +59,48 @@ def simulate(folder: Path, image: Path, waves: Waves | None, listener: Listener)
     build = open_build(folder)
     tell(build.notes, listener)
     network = build.network()
-    picture = pictures.prepare(pictures.read(image), network.input_shape, network.preprocess)
+    picture = pictures.prepare(pictures.single(image), network.input_shape, network.preprocess)
     with listener.stage("plan"):
         plan = require_own_program(build, network)
+    check, frame, target = _frame(plan, picture, waves, build.folder, listener)
+    report = with_simulation(build.report, check, frame.cycles if frame else None, tool_versions("rtl"))
+    write_file(to_json(report), folder / REPORT)
+    return replace(_simulation(plan, check, frame, target), report=report)
+
+
+def simulate_plan(plan: Plan, image: One, waves: Waves | None, listener: Listener) -> Simulation:
+    """Simulate one picture on what has been planned.
+
+    Without a path the waveform goes into the current folder.  Raises MismatchError where a tensor differs,
+    MissingToolError without Verilator.
+    """
+    tools.require_verilator()
+    picture = pictures.prepare(pictures.single(image), plan.network.input_shape, plan.network.preprocess)
+    return _simulation(plan, *_frame(plan, picture, waves, Path(), listener))
+
+
+def _simulation(plan: Plan, check: Check, frame: rtl.Frame | None, waves: Path | None) -> Simulation:
+    require_passed([check])
+    assert frame is not None
+    return Simulation(
+        cycles=frame.cycles,
+        instructions=instruction_rows(plan, frame.result.activity),
+        counters=frame.result.counters,
+        waves=waves,
+    )
+
+
+def _frame(
+    plan: Plan, picture: np.ndarray, waves: Waves | None, folder: Path, listener: Listener
+) -> tuple[Check, rtl.Frame | None, Path | None]:
+    """Compile the engine and compare; the waveform goes to the last, by default into ``folder``."""
     with compiled_folder("rtl") as compiled:
-        target, kind = _waveform(build, waves, compiled)
+        target, kind = _waveform(folder, waves, compiled)
         with listener.stage("verilate") as stage:
             engine = rtl.compile_engine(plan.engine, compiled, waves=kind)
             stage.outcome = f"{plan.engine.pix} x {plan.engine.cin} x {plan.engine.cout} array"
         check, frame = _compare(plan, picture, engine, waves, target, listener)
-    report = with_simulation(build.report, check, frame.cycles if frame else None, tool_versions("rtl"))
-    write_file(to_json(report), folder / REPORT)
-    require_passed([check])
-    assert frame is not None
-    return Simulation(
-        report=report,
-        instructions=instruction_rows(plan, frame.result.activity),
-        counters=frame.result.counters,
-        waves=target,
-    )
+    return check, frame, target
 
 
 def _compare(
@@ -95,7 +120,7 @@ def _compare(
     return check, frame if check.status == "passed" else None
 
 
-def _waveform(build: Build, waves: Waves | None, compiled: Path) -> tuple[Path | None, str | None]:
+def _waveform(folder: Path, waves: Waves | None, compiled: Path) -> tuple[Path | None, str | None]:
     """File and kind of the waveform."""
     if waves is None:
         return None, None
@@ -103,7 +128,7 @@ def _waveform(build: Build, waves: Waves | None, compiled: Path) -> tuple[Path |
     kind = "vcd" if path and path.suffix == ".vcd" else "fst" if fst_builds(compiled) else "vcd"
     if path and path.suffix == ".fst" and kind != "fst":
         raise ToolFailedError(f"{path}: FST needs lz4.h and zlib.h (liblz4-dev, zlib1g-dev); name a .vcd file instead")
-    path = path or build.folder / f"waves.{kind}"
+    path = path or folder / f"waves.{kind}"
     check_output_file(path)
     return path, kind
 

@@ -13,7 +13,7 @@ from squeeze_hls.progress import Keeper, Listener, tell
 if TYPE_CHECKING:
     from squeeze_hls.board import Board
     from squeeze_hls.engine.config import EngineConfig
-    from squeeze_hls.network.pictures import PictureSet
+    from squeeze_hls.network.pictures import Given, PictureSet
 
 MAX_CALIBRATION = 1_000  # pictures
 
@@ -27,7 +27,7 @@ class Source:
     carried_first: bool = False  # what the model itself says of preprocessing wins over ``preprocess``
     input_size: tuple[int, int] | None = None  # height, width at which it is compiled
     labels: Path | None = None
-    calibration: Path | None = None
+    calibration: Given | None = None  # pictures; None: the built-in ones
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,13 +51,16 @@ def load(source: Source, listener: Listener, check: Callable[[Graph], None] | No
     with listener.stage("load") as stage:
         graph, sha256 = read(source, keeper)
         height, width, _ = graph.input_shape
-        stage.outcome = (
-            f"{graph.name}, {height} x {width}, {sum(hasattr(n, 'weight') for n in graph.nodes)} convolutions"
-        )
+        stage.outcome = f"{graph.name}, {height} x {width}, {len(graph.convs)} convolutions"
     if check is not None:
         check(graph)
     network, quantized = to_network(graph, calibration, keeper)
     return Loaded(graph=graph, network=network, sha256=sha256, quantized=quantized, notes=tuple(keeper.notes))
+
+
+def integers(graph: Graph, calibration: Given | None, listener: Listener) -> IntNetwork:
+    """The integer network of a graph, quantized on ``calibration`` where it came as a float one."""
+    return to_network(graph, calibration_set(calibration, listener), listener)[0]
 
 
 def plannable(board: Board, engine: EngineConfig | None = None) -> Callable[[Graph], None]:
@@ -109,13 +112,13 @@ def to_network(graph: Graph, calibration: PictureSet | None, listener: Listener)
     return network, True
 
 
-def calibration_set(path: Path | None, listener: Listener, most: int = MAX_CALIBRATION) -> PictureSet | None:
-    """The pictures to calibrate on, at most so many; None without a path."""
-    from squeeze_hls.network.pictures import load as load_pictures
+def calibration_set(given: Given | None, listener: Listener, most: int = MAX_CALIBRATION) -> PictureSet | None:
+    """The pictures to calibrate on, at most so many; None where none are given."""
+    from squeeze_hls.network.pictures import gather
 
-    if path is None:
+    if given is None:
         return None
-    chosen = load_pictures(path)
+    chosen = gather(given)
     if len(chosen) > most:
         listener.note(f"{len(chosen)} calibration pictures: the first {most} are used")
         chosen = chosen[:most]

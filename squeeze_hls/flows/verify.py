@@ -10,7 +10,7 @@ import numpy as np
 
 from squeeze_hls.engine.executor import Executor
 from squeeze_hls.errors import MismatchError, SqueezeError
-from squeeze_hls.flows.comparison import difference
+from squeeze_hls.flows.exact import difference
 from squeeze_hls.plan import Plan
 from squeeze_hls.plan.hazards import Tracker
 from squeeze_hls.plan.maps import Maps, logits_name

@@ -12,8 +12,8 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import zoo
 from squeeze_hls.frontend.context import Grid
 from squeeze_hls.frontend.deep_compression import MAX_NET_BYTES, read_deep_compression
+from squeeze_hls.frontend.input_limits import MAX_MODEL_BYTES
 from squeeze_hls.frontend.levels import in_levels
-from squeeze_hls.frontend.limits import MAX_MODEL_BYTES
 from squeeze_hls.frontend.onnx_file import OnnxFile, read_bytes, read_onnx_file
 from squeeze_hls.frontend.onnx_reader import read_graph
 from squeeze_hls.frontend.preprocess import (

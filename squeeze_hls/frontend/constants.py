@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from squeeze_hls.frontend import semantics
-from squeeze_hls.frontend.limits import MAX_FOLDED_ELEMENTS
+from squeeze_hls.frontend.input_limits import MAX_FOLDED_ELEMENTS
 from squeeze_hls.frontend.onnx_file import OnnxFile
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from squeeze_hls.frontend.constants import Constants
-from squeeze_hls.frontend.layers import Layer
-from squeeze_hls.frontend.limits import MAX_MAP_ELEMENTS
+from squeeze_hls.frontend.input_limits import MAX_MAP_ELEMENTS
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operations import Operation
 from squeeze_hls.frontend.text import safe_name
 
 
@@ -44,7 +44,7 @@ class Context:
     input: str
     notify: Callable[[str], None]
     maps: dict[str, FeatureMap] = field(default_factory=dict)
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[Operation] = field(default_factory=list)
     picture_quantizer: tuple[Node, Grid] | None = None
     logit_quantizers: list[tuple[Node, Grid]] = field(default_factory=list)
 
@@ -93,7 +93,7 @@ class Context:
         )
 
     def add(
-        self, node: Node, layer: Layer, shape: tuple[int, ...], *, averaged: bool = False, grid: Grid | None = None
+        self, node: Node, layer: Operation, shape: tuple[int, ...], *, averaged: bool = False, grid: Grid | None = None
     ) -> None:
         """Append a layer that makes a feature map of ``shape``."""
         if min(shape) < 1:
@@ -106,7 +106,7 @@ class Context:
         self.layers.append(layer)
         self.define(node, FeatureMap(tensor=layer.output, shape=shape, made=shape, averaged=averaged, grid=grid))
 
-    def add_elementwise(self, node: Node, layer: Layer, source: FeatureMap) -> None:
+    def add_elementwise(self, node: Node, layer: Operation, source: FeatureMap) -> None:
         """Append a layer that computes each value of ``source`` by itself: where the values lie does not change."""
         self.layers.append(layer)
         self.define(node, replace(source, tensor=layer.output, grid=None))

@@ -18,7 +18,6 @@ import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.frontend.context import Grid
-from squeeze_hls.network import ir
 from squeeze_hls.network.ir import Graph, Preprocess
 
 NOTHING = 1 / 64  # of a pixel: a picture in float16 is rounded more than that
@@ -41,7 +40,7 @@ def in_levels(graph: Graph, grid: Grid | None, notify: Notify) -> Graph:
         return graph
     if grid is not None:
         graph = _quantized(graph, grid, notify)
-    first = next((node for node in graph.nodes if isinstance(node, ir.Conv)), None)
+    first = next(iter(graph.convs), None)
     if first is not None and first.weight_scale is not None and len(set(graph.preprocess.scale)) > 1:
         return _common(graph, notify)
     return graph

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.frontend.limits import (
+from squeeze_hls.frontend.input_limits import (
     MAX_EXTERNAL_BYTES,
     MAX_MODEL_BYTES,
     MAX_NODES,

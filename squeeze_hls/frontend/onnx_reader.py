@@ -13,10 +13,10 @@ from squeeze_hls.errors import InputError
 from squeeze_hls.frontend import quantizers, simplify
 from squeeze_hls.frontend.constants import Constants
 from squeeze_hls.frontend.context import Context, FeatureMap, Grid
-from squeeze_hls.frontend.layers import Layer, layer_inputs
-from squeeze_hls.frontend.limits import MAX_PIXELS, MAX_SIDE
+from squeeze_hls.frontend.input_limits import MAX_PIXELS, MAX_SIDE
 from squeeze_hls.frontend.onnx_file import OnnxFile
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operations import Operation
 from squeeze_hls.frontend.operator_check import OperatorCheck
 from squeeze_hls.frontend.operators import COMPUTING
 from squeeze_hls.frontend.passing import PASSING
@@ -80,9 +80,9 @@ def _picture(name: str, batch: int, shape: ir.Shape) -> FeatureMap:
     return FeatureMap(tensor=name, shape=made, made=made)
 
 
-def _check_logits(context: Context, layers: list[Layer], activations: Activations) -> None:
+def _check_logits(context: Context, layers: list[Operation], activations: Activations) -> None:
     """A quantizer of the logits may only round them, which the engine leaves out; one that clips is refused."""
-    averaged = layers[-1].input if isinstance(layers[-1], ir.GlobalAverage) else ""
+    averaged = layers[-1].inputs[0] if isinstance(layers[-1], ir.GlobalAverage) else ""
     step, top = activations.scale.get(averaged, math.inf), activations.top.get(averaged, arith.WIDE_MAX)
     for node, grid in context.logit_quantizers:
         most = (grid.high - grid.zero) * grid.scale
@@ -179,17 +179,17 @@ def _convert(context: Context, node: Node, check: OperatorCheck) -> None:
     raise node.refuse(f"operator {op} is not supported.", "Re-export the model or remove the layer.")
 
 
-def _reaching(layers: list[Layer], end: str) -> list[Layer]:
+def _reaching(layers: list[Operation], end: str) -> list[Operation]:
     """The layers that ``end`` depends on."""
     wanted, kept = {end}, []
     for layer in reversed(layers):
         if layer.output in wanted:
-            wanted.update(layer_inputs(layer))
+            wanted.update(layer.inputs)
             kept.append(layer)
     return kept[::-1]
 
 
-def _named(name: str, source: str, shape: ir.Shape, layers: list[Layer], activations: Activations) -> ir.Graph:
+def _named(name: str, source: str, shape: ir.Shape, layers: list[Operation], activations: Activations) -> ir.Graph:
     """The Graph, under names that are safe to print and unique."""
     tensors = unique_names([source, *(layer.output for layer in layers)])
     nodes: list[ir.GraphNode] = []
@@ -199,7 +199,7 @@ def _named(name: str, source: str, shape: ir.Shape, layers: list[Layer], activat
         label = safe_name(node.name)
         taken[label] = taken.get(label, 0) + 1
         label = label if taken[label] == 1 else f"{label}~{taken[label]}"
-        nodes.append(cast(ir.GraphNode, replace(_retensored(node, tensors), name=label)))
+        nodes.append(cast(ir.GraphNode, replace(node.renamed(tensors), name=label)))
     graph = ir.Graph(
         name=name,
         input=tensors[source],
@@ -211,9 +211,3 @@ def _named(name: str, source: str, shape: ir.Shape, layers: list[Layer], activat
     )
     graph.shapes  # noqa: B018  raises on any inconsistency
     return graph
-
-
-def _retensored(node: ir.GraphNode, tensors: dict[str, str]) -> ir.GraphNode:
-    if isinstance(node, (ir.Add, ir.Concat)):
-        return replace(node, inputs=tuple(tensors[t] for t in node.inputs), output=tensors[node.output])
-    return replace(node, input=tensors[node.input], output=tensors[node.output])

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from squeeze_hls.frontend.context import Context, FeatureMap
-from squeeze_hls.frontend.layers import Affine, Clamp, Pad
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operations import Affine, Clamp, Pad
 from squeeze_hls.frontend.quantizers import channel_scale, narrow_grid
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import arith, ir
@@ -47,7 +47,7 @@ def conv(context: Context, node: Node) -> None:
         raise node.refuse(f"it has {outputs} filters but biases of shape {list(bias.shape)}.", RE_EXPORT)
     layer = ir.Conv(
         name=node.raw_name,
-        input=source.tensor,
+        inputs=(source.tensor,),
         output=node.output,
         weight=_floats(node, "weights", np.ascontiguousarray(weight.transpose(0, 2, 3, 1))),
         bias=_floats(node, "biases", bias),
@@ -144,7 +144,7 @@ def max_pool(context: Context, node: Node) -> None:
     for ceil in (False, True):
         if not (pads.top or pads.left) and wanted == tuple(arith.pool_size(s, kernel, stride, ceil) for s in size):
             layer = ir.MaxPool(
-                name=node.raw_name, input=source.tensor, output=node.output, kernel=kernel, stride=stride, ceil=ceil
+                name=node.raw_name, inputs=(source.tensor,), output=node.output, kernel=kernel, stride=stride, ceil=ceil
             )
             context.add(node, layer, (*source.shape[:2], *wanted), grid=source.grid)
             return
@@ -156,7 +156,7 @@ def max_pool(context: Context, node: Node) -> None:
 
 def relu(context: Context, node: Node) -> None:
     source = context.picture(node)
-    context.add_elementwise(node, Clamp(node=node, input=source.tensor, output=node.output), source)
+    context.add_elementwise(node, Clamp(node=node, inputs=(source.tensor,), output=node.output), source)
 
 
 def clip(context: Context, node: Node) -> None:
@@ -179,7 +179,7 @@ def clip(context: Context, node: Node) -> None:
         return
     if high >= float(np.finfo(np.float32).max):
         high = math.inf
-    layer = Clamp(node=node, input=source.tensor, output=node.output, low=low, high=high)
+    layer = Clamp(node=node, inputs=(source.tensor,), output=node.output, low=low, high=high)
     context.add_elementwise(node, layer, source)
 
 
@@ -193,7 +193,7 @@ def batch_normalization(context: Context, node: Node) -> None:
         factor = gamma / np.sqrt(var + node.number("epsilon", 1e-5))
         offset = beta - mean * factor
     _floats(node, "factors and offsets", np.concatenate([factor, offset]))
-    layer = Affine(node=node, input=source.tensor, output=node.output, factor=factor, offset=offset)
+    layer = Affine(node=node, inputs=(source.tensor,), output=node.output, factor=factor, offset=offset)
     context.add_elementwise(node, layer, source)
 
 
@@ -212,7 +212,7 @@ def pad(context: Context, node: Node) -> None:
         raise node.refuse("padding with values other than 0 is not supported.", _REMOVE)
     pads = ir.Pads(top=amounts[2], left=amounts[3], bottom=amounts[6], right=amounts[7])
     height, width = source.shape[2] + pads.top + pads.bottom, source.shape[3] + pads.left + pads.right
-    layer = Pad(node=node, input=source.tensor, output=node.output, pads=pads)
+    layer = Pad(node=node, inputs=(source.tensor,), output=node.output, pads=pads)
     context.add(node, layer, (*source.shape[:2], height, width))
 
 

@@ -11,9 +11,9 @@ import onnx
 
 from squeeze_hls.frontend.constants import axes_argument, resolve_reshape, shape_argument
 from squeeze_hls.frontend.context import Context, FeatureMap
-from squeeze_hls.frontend.layers import Clamp
-from squeeze_hls.frontend.limits import MAX_TENSOR_ELEMENTS
+from squeeze_hls.frontend.input_limits import MAX_TENSOR_ELEMENTS
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operations import Clamp
 from squeeze_hls.frontend.ranges import averaged_conv
 from squeeze_hls.frontend.semantics import cast_type, sub_shape
 from squeeze_hls.network import arith, ir
@@ -143,9 +143,9 @@ def _average(context: Context, node: Node, source: FeatureMap, shape: tuple[int,
             "Use a smaller input picture, or pooling in front.",
         )
     tensor = source.tensor
-    if not averaged_conv([*context.layers, ir.GlobalAverage(name="", input=tensor, output="")]):
+    if not averaged_conv([*context.layers, ir.GlobalAverage(name="", inputs=(tensor,), output="")]):
         tensor = _copied_to_16_bits(context, node, source)
-    layer = ir.GlobalAverage(name=node.raw_name, input=tensor, output=node.output)
+    layer = ir.GlobalAverage(name=node.raw_name, inputs=(tensor,), output=node.output)
     context.add(node, layer, shape, averaged=True)
 
 
@@ -159,7 +159,7 @@ def _copied_to_16_bits(context: Context, node: Node, source: FeatureMap) -> str:
         raise node.refuse(f"it averages {channels:,} channels.", _BEFORE_AVERAGE)
     conv = ir.Conv(
         name=f"{node.raw_name}/copy",
-        input=source.tensor,
+        inputs=(source.tensor,),
         output=f"{node.output}/copy",
         weight=np.eye(channels, dtype=np.float32).reshape(channels, 1, 1, channels),
         bias=np.zeros(channels, np.float32),
@@ -168,7 +168,7 @@ def _copied_to_16_bits(context: Context, node: Node, source: FeatureMap) -> str:
         relu=False,
         weight_scale=np.ones(channels) if context.constants.quantized else None,
     )
-    clamp = Clamp(node=node, input=conv.output, output=f"{conv.output}/relu")
+    clamp = Clamp(node=node, inputs=(conv.output,), output=f"{conv.output}/relu")
     context.layers += [conv, clamp]
     return clamp.output
 

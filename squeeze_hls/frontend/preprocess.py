@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.frontend.limits import MAX_CLASSES, MAX_TEXT_BYTES
+from squeeze_hls.frontend.input_limits import MAX_CLASSES, MAX_TEXT_BYTES
 from squeeze_hls.frontend.onnx_file import read_bytes
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network.ir import CAFFE, MAX_RESIZE, TORCHVISION, Levels, Preprocess, Sides, side_or_pair

@@ -1,7 +1,7 @@
 """Quantizer nodes: QONNX ``Quant``, and ``QuantizeLinear``/``DequantizeLinear`` (QDQ).
 
 On constants they fold: weights become multiples of a scale that ``Constants.scale`` remembers.  On
-feature maps they become ``layers.Quantizer``.  Sources: the QONNX operator documentation (Quant) and
+feature maps they become ``operations.Quantizer``.  Sources: the QONNX operator documentation (Quant) and
 the ONNX one (QuantizeLinear, DequantizeLinear).
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 
 from squeeze_hls.frontend.context import Context, FeatureMap, Grid
-from squeeze_hls.frontend.layers import Quantizer
 from squeeze_hls.frontend.onnx_node import RE_EXPORT, Node
+from squeeze_hls.frontend.operations import Quantizer
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import arith
 
@@ -208,7 +208,7 @@ def _on_feature_map(context: Context, node: Node, grid: Grid) -> None:
         return
     layer = Quantizer(
         node=node,
-        input=source.tensor,
+        inputs=(source.tensor,),
         output=node.output,
         scale=grid.scale,
         bottom=grid.low - grid.zero,

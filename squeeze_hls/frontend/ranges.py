@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.frontend.layers import Affine, Clamp, Layer, Quantizer, layer_inputs, renamed
 from squeeze_hls.frontend.onnx_node import RE_EXPORT
+from squeeze_hls.frontend.operations import Affine, Clamp, Operation, Quantizer
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import ir
+from squeeze_hls.network.tensors import groups
 
 _TOLERANCE = 1e-5  # relative, of scales: they travel as float32
 _WHOLE = 1e-3  # of a step: a bound this close to a step is on it
@@ -87,16 +88,16 @@ class _Ranges:
     read: dict[str, Range] = field(default_factory=dict)  # layer output -> the range in which it is read
     names: dict[str, str] = field(default_factory=dict)  # layer output -> name of the layer
 
-    def of(self, layer: Layer, tensor: str) -> dict[str, Range]:
+    def of(self, layer: Operation, tensor: str) -> dict[str, Range]:
         """What a tensor holds; raises InputError for the picture, which only convolutions may read."""
         if tensor == self.picture:
             problem = "it reads the picture itself; the picture must go into exactly one convolution."
             if isinstance(layer, (Clamp, Quantizer)):
                 raise layer.node.refuse(problem, RE_EXPORT)
-            raise InputError(f"{safe_name(_name(layer))}: {problem} {RE_EXPORT}")
+            raise InputError(f"{safe_name(layer.name)}: {problem} {RE_EXPORT}")
         return self.held[tensor]
 
-    def take(self, reader: Layer, tensor: str) -> None:
+    def take(self, reader: Operation, tensor: str) -> None:
         """Note that ``reader`` computes with ``tensor``."""
         parts = self.held[tensor]
         for output, found in parts.items():
@@ -106,18 +107,18 @@ class _Ranges:
         if not math.isclose(low, high, rel_tol=_TOLERANCE):
             shown = ", ".join(f"{s:g}" if s else "none" for s in sorted(scales, key=lambda s: s or 0.0))
             raise InputError(
-                f"{safe_name(_name(reader))}: the parts of the concatenation that it reads have different scales "
+                f"{safe_name(reader.name)}: the parts of the concatenation that it reads have different scales "
                 f"({shown}); they must share one. Quantize them with one quantizer."
             )
 
-    def _check(self, reader: Layer, output: str, found: Range) -> None:
+    def _check(self, reader: Operation, output: str, found: Range) -> None:
         name = safe_name(self.names[output])
         before = self.read.setdefault(output, found)
         if found.low < 0 or before.low < 0:
             raise no_relu(name, found, before)
         if not found.like(before):
             raise InputError(
-                f"'{name}': its output is quantized or clipped in two ways, once for '{safe_name(_name(reader))}'; the "
+                f"'{name}': its output is quantized or clipped in two ways, once for '{safe_name(reader.name)}'; the "
                 "engine keeps one. Quantize it once, before it branches."
             )
         if found.scale is None and (found.low > 0 or math.isfinite(found.high)):
@@ -161,10 +162,6 @@ def no_relu(name: str, found: Range, other: Range) -> InputError:
     )
 
 
-def _name(layer: Layer) -> str:
-    return layer.node.raw_name if not isinstance(layer, ir.GraphNode) else layer.name
-
-
 @dataclass(frozen=True, kw_only=True)
 class Activations:
     """Steps of tensors that were quantized: the real value of one, and the largest number of them."""
@@ -173,16 +170,15 @@ class Activations:
     top: dict[str, int]  # where it is not the largest of the type
 
 
-def fuse_activations(layers: list[Layer], picture: str) -> tuple[list[Layer], Activations]:
+def fuse_activations(layers: list[Operation], picture: str) -> tuple[list[Operation], Activations]:
     """Take clamps and quantizers into the layers that compute; returns those layers, and the scales by tensor.
 
     Raises InputError for a convolution without ReLU, and for whatever is not one clamp and one rounding.
     """
     walk = _Ranges(picture=picture, averaged=averaged_conv(layers))
     for layer in layers:
-        sources = layer_inputs(layer)
         if isinstance(layer, (ir.Conv, ir.Add, ir.GlobalAverage)):
-            for tensor in sources:
+            for tensor in layer.inputs:
                 if not (isinstance(layer, ir.Conv) and tensor == picture):
                     walk.of(layer, tensor)
                     walk.take(layer, tensor)
@@ -190,10 +186,10 @@ def fuse_activations(layers: list[Layer], picture: str) -> tuple[list[Layer], Ac
             start = Range() if isinstance(layer, ir.Conv) else Range(low=0.0)  # sums of what is not negative
             walk.held[layer.output] = {layer.output: start}
         elif isinstance(layer, (Clamp, Quantizer)):
-            parts = walk.of(layer, layer.input)
+            parts = walk.of(layer, layer.inputs[0])
             walk.held[layer.output] = {t: _through(layer, found) for t, found in parts.items()}
         else:
-            walk.held[layer.output] = _joined(layer, [walk.of(layer, t) for t in sources], walk.names)
+            walk.held[layer.output] = _joined(layer, [walk.of(layer, t) for t in layer.inputs], walk.names)
     fused, names = _without_fused(layers)
     written = {layer.output for layer in fused}
     scale, top = {}, {}
@@ -212,7 +208,7 @@ def _through(layer: Clamp | Quantizer, found: Range) -> Range:
     return found.clamped(layer) if isinstance(layer, Clamp) else found.quantized(layer)
 
 
-def _joined(layer: Layer, parts: Sequence[dict[str, Range]], names: dict[str, str]) -> dict[str, Range]:
+def _joined(layer: Operation, parts: Sequence[dict[str, Range]], names: dict[str, str]) -> dict[str, Range]:
     """Of a concatenation, or a pooling; what comes in twice must come in alike."""
     result: dict[str, Range] = {}
     for part in parts:
@@ -222,35 +218,35 @@ def _joined(layer: Layer, parts: Sequence[dict[str, Range]], names: dict[str, st
                 raise no_relu(safe_name(names[output]), found, before)
             if not found.like(before):
                 raise InputError(
-                    f"{safe_name(_name(layer))}: it joins one output that is clipped or quantized in two ways; the "
+                    f"{safe_name(layer.name)}: it joins one output that is clipped or quantized in two ways; the "
                     "engine keeps one. Re-export the model with one quantizer."
                 )
     return result
 
 
-def averaged_conv(layers: list[Layer]) -> str:
+def averaged_conv(layers: list[Operation]) -> str:
     """Output of the convolution whose outputs are averaged, "" where something else is."""
     by_output = {layer.output: layer for layer in layers}
     for layer in layers:
         if isinstance(layer, ir.GlobalAverage):
-            source = by_output.get(layer.input)
+            source = by_output.get(layer.inputs[0])
             while isinstance(source, (Affine, Clamp, Quantizer)):
-                source = by_output.get(source.input)
+                source = by_output.get(source.inputs[0])
             return source.output if isinstance(source, ir.Conv) else ""
     return ""
 
 
-def _without_fused(layers: list[Layer]) -> tuple[list[Layer], dict[str, str]]:
+def _without_fused(layers: list[Operation]) -> tuple[list[Operation], dict[str, str]]:
     """Remove clamps and quantizers; a tensor takes the name of the last one behind it.
 
-    Returns the layers and, for every tensor name that is gone, the one that stands for it.
+    Returns the layers and, for every tensor, the name of the one that stands for it.
     """
-    root: dict[str, str] = {}  # output of a removed layer -> the tensor that a remaining layer writes
+    root = groups(layers, lambda layer: isinstance(layer, (Clamp, Quantizer)))  # what a remaining layer writes
     title: dict[str, str] = {}  # that tensor -> its new name
     for layer in layers:
         if isinstance(layer, (Clamp, Quantizer)):
-            source = root[layer.output] = root.get(layer.input, layer.input)
-            if title.get(source, source) == layer.input:  # where several read one tensor the first names it
+            source = root[layer.output]
+            if title.get(source, source) == layer.inputs[0]:  # where several read one tensor the first names it
                 title[source] = layer.output
-    names = {tensor: title.get(source, source) for tensor, source in root.items()} | title
-    return [renamed(layer, names) for layer in layers if not isinstance(layer, (Clamp, Quantizer))], names
+    names = {tensor: title.get(source, source) for tensor, source in root.items()}
+    return [layer.renamed(names) for layer in layers if not isinstance(layer, (Clamp, Quantizer))], names

@@ -14,23 +14,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls.frontend.layers import Affine, Layer, Pad, consumers
+from squeeze_hls.frontend.operations import Affine, Operation, Pad
 from squeeze_hls.frontend.text import safe_name
 from squeeze_hls.network import arith, ir
+from squeeze_hls.network.tensors import readers
 
 
-def merge_pads(layers: list[Layer]) -> list[Layer]:
+def merge_pads(layers: list[Operation]) -> list[Operation]:
     """``Pad -> Conv`` becomes a Conv with more padding."""
     pads = {layer.output: layer for layer in layers if isinstance(layer, Pad)}
-    result: list[Layer] = []
+    result: list[Operation] = []
     for layer in layers:
-        pad = pads.get(layer.input) if isinstance(layer, ir.Conv) else None
-        if isinstance(layer, ir.Conv) and pad is not None:
-            layer = replace(layer, input=pad.input, pads=_sum_pads(pad, layer))
+        if isinstance(layer, ir.Conv) and (pad := pads.get(layer.inputs[0])):
+            layer = replace(layer, inputs=pad.inputs, pads=_sum_pads(pad, layer))
         result.append(layer)
-    readers = consumers(result)
+    read = readers(result)
     for pad in pads.values():
-        if pad.output in readers:
+        if pad.output in read:
             raise pad.node.refuse(
                 "padding is only supported directly in front of a convolution.", "Move it there, or remove it."
             )
@@ -49,25 +49,26 @@ def _sum_pads(pad: Pad, conv: ir.Conv) -> ir.Pads:
     return ir.Pads(**total)
 
 
-def fold_affines(layers: list[Layer]) -> list[Layer]:
+def fold_affines(layers: list[Operation]) -> list[Operation]:
     """``Conv -> Affine`` becomes a Conv; the batch normalization names the tensor."""
-    readers = consumers(layers)
-    result: list[Layer] = []
+    read = readers(layers)
+    result: list[Operation] = []
     index: dict[str, int] = {}  # tensor -> position of the layer that writes it
     for layer in layers:
         if not isinstance(layer, Affine):
             index[layer.output] = len(result)
             result.append(layer)
             continue
-        position = index.get(layer.input)
+        (source,) = layer.inputs
+        position = index.get(source)
         conv = None if position is None else result[position]
-        if position is None or not isinstance(conv, ir.Conv) or len(readers[layer.input]) != 1:
+        if position is None or not isinstance(conv, ir.Conv) or len(read[source]) != 1:
             raise layer.node.refuse(
                 "batch normalization is only supported directly behind a convolution whose output nothing else reads.",
                 "Move it there, or fold it into the weights.",
             )
         result[position] = _fold(conv, layer)
-        del index[layer.input]
+        del index[source]
         index[layer.output] = position
     return result
 

@@ -48,7 +48,14 @@ def squeezenet(name: str, version: str, size: int, weights: Weights) -> ir.Graph
         pads = ir.Pads(top=pad, left=pad, bottom=pad, right=pad)
         nodes.append(
             ir.Conv(
-                name=layer, input=source, output=layer, weight=weight, bias=bias, stride=stride, pads=pads, relu=True
+                name=layer,
+                inputs=(source,),
+                output=layer,
+                weight=weight,
+                bias=bias,
+                stride=stride,
+                pads=pads,
+                relu=True,
             )
         )
         return layer
@@ -59,7 +66,7 @@ def squeezenet(name: str, version: str, size: int, weights: Weights) -> ir.Graph
         rows = ir.infer_shapes("data", (size, size, 3), tuple(nodes))[source][0]
         output = f"pool{layer.removeprefix('conv').removeprefix('fire')}"
         ceil = arith.pool_size(rows, 3, 2, True) != arith.pool_size(rows, 3, 2, False)  # ceil only where it matters
-        nodes.append(ir.MaxPool(name=output, input=source, output=output, kernel=3, stride=2, ceil=ceil))
+        nodes.append(ir.MaxPool(name=output, inputs=(source,), output=output, kernel=3, stride=2, ceil=ceil))
         return output
 
     tensor = pool("conv1", conv("conv1", "data", stride=2))
@@ -71,5 +78,5 @@ def squeezenet(name: str, version: str, size: int, weights: Weights) -> ir.Graph
         nodes.append(ir.Concat(name=tensor, inputs=halves, output=tensor))
         tensor = pool(fire, tensor)
     tensor = conv("conv10", tensor, pad=pad)
-    nodes.append(ir.GlobalAverage(name="pool10", input=tensor, output="pool10"))
+    nodes.append(ir.GlobalAverage(name="pool10", inputs=(tensor,), output="pool10"))
     return ir.Graph(name=name, input="data", input_shape=(size, size, 3), nodes=tuple(nodes), preprocess=PREPROCESS)

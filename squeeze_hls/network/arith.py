@@ -46,9 +46,9 @@ def requantize(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray, top: 
     ``acc`` is (..., C) of any integer type and already holds the bias; ``multiplier`` and ``shift``
     are (C,); returns int64 (..., C) in [0, top].  Halves round up (towards +infinity).
     """
-    wide = acc.astype(np.int64) * multiplier.astype(np.int64)
+    product = acc.astype(np.int64) * multiplier.astype(np.int64)
     shift = shift.astype(np.int64)
-    rounded = (wide + (np.int64(1) << (shift - 1))) >> shift
+    rounded = (product + (np.int64(1) << (shift - 1))) >> shift
     return np.clip(rounded, 0, top)
 
 

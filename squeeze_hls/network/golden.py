@@ -1,16 +1,19 @@
 """The golden model: what every integer of a network must be for a picture.
 
 Whole tensors, one node after the other, written for reading.  It is the oracle for the program
-executor, the HLS C++ and the RTL, so it shares nothing with them but ``arith`` and ``ir``.
+executor, the HLS C++ and the RTL, so it shares nothing with them but ``arith`` and what a network is.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, Pads
+from squeeze_hls.network.ir import IntNetwork
+from squeeze_hls.network.operators import Concat, GlobalAverage, IntAdd, IntConv, MaxPool, Pads
 
 FLOAT32_EXACT = 2**24  # every integer of smaller magnitude is exact in float32
 
@@ -29,17 +32,8 @@ def run(network: IntNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
         )
     tensors = {network.input: image}
     for node in network.nodes:
-        if isinstance(node, IntConv):
-            border = network.pad_value if node.input == network.input else 0
-            tensors[node.output] = conv(node, pad(tensors[node.input], node.pads, border))
-        elif isinstance(node, MaxPool):
-            tensors[node.output] = max_pool(tensors[node.input], node.kernel, node.stride, node.ceil)
-        elif isinstance(node, Concat):
-            tensors[node.output] = np.concatenate([tensors[t] for t in node.inputs], axis=2)
-        elif isinstance(node, IntAdd):
-            tensors[node.output] = add(node, [tensors[t] for t in node.inputs])
-        elif isinstance(node, GlobalAverage):
-            tensors[node.output] = pixel_sum(tensors[node.input], node.name)
+        border = network.pad_value if network.input in node.inputs else 0
+        tensors[node.output] = COMPUTE[type(node)](node, [tensors[t] for t in node.inputs], border)
     return tensors
 
 
@@ -115,3 +109,13 @@ def pixel_sum(x: np.ndarray, name: str = "average") -> np.ndarray:
     if pixels * arith.WIDE_MAX > arith.LOGIT_MAX:
         raise InputError(f"{name}: {pixels} pixels can overflow an s32 logit; use a smaller input picture")
     return x.sum(axis=(0, 1), dtype=np.int64).astype(np.int32)
+
+
+# By operator: of the node, its inputs (H, W, C) and what surrounds the picture, the output.
+COMPUTE: dict[type, Callable[..., np.ndarray]] = {
+    IntConv: lambda node, inputs, border: conv(node, pad(inputs[0], node.pads, border)),
+    MaxPool: lambda node, inputs, _: max_pool(inputs[0], node.kernel, node.stride, node.ceil),
+    Concat: lambda _node, inputs, _: np.concatenate(inputs, axis=2),
+    IntAdd: lambda node, inputs, _: add(node, inputs),
+    GlobalAverage: lambda node, inputs, _: pixel_sum(inputs[0], node.name),
+}

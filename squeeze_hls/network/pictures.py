@@ -7,11 +7,13 @@ formats are decoded, and nothing is unpickled.
 from __future__ import annotations
 
 import io
+import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -64,6 +66,60 @@ class PictureSet(Sequence[Picture]):
 
     def __iter__(self) -> Iterator[Picture]:
         return (self[i] for i in range(len(self)))
+
+
+# One picture: a file, an image, or u8 (H, W, 3) RGB.  Any number: a folder or an ``.npz`` set too, u8 (N, H, W, 3) RGB,
+# a set, or single pictures one after the other.
+One: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
+Given: TypeAlias = One | PictureSet | Sequence[One]
+
+
+def gather(given: Given, labels: np.ndarray | Sequence[int] | None = None) -> PictureSet:
+    """Pictures in any of the forms that a caller may have them in, as a set; see ``Given``.
+
+    Pictures may have any size.  ``labels`` are class indices (N,), in place of those that the set has itself.  Raises
+    InputError for what is no picture, no picture at all, and another number of labels.
+    """
+    chosen = _gathered(given)
+    if not len(chosen):
+        raise InputError("no pictures were given")
+    if labels is None:
+        return chosen
+    classes = np.asarray(labels)
+    if classes.shape != (len(chosen),) or classes.dtype.kind not in "iu":
+        raise InputError(f"labels are {classes.dtype} {classes.shape}, not one class index for each of {len(chosen)}")
+    return PictureSet(chosen.names, lambda i: chosen[i].pixels, classes.astype(np.int64))
+
+
+def _gathered(given: Given) -> PictureSet:
+    if isinstance(given, PictureSet):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return load(Path(given))
+    if isinstance(given, np.ndarray) and given.ndim == 4:
+        given = list(given)
+    each = [given] if isinstance(given, (np.ndarray, Image.Image)) else list(given)
+    names = [_name(one, i) for i, one in enumerate(each)]
+    return PictureSet(names, lambda i: single(each[i], names[i]))
+
+
+def _name(one: One, index: int) -> str:
+    if isinstance(one, (str, os.PathLike)):
+        return os.fspath(one)
+    return str(getattr(one, "filename", "") or f"picture {index}")
+
+
+def single(one: One, name: str = "picture") -> np.ndarray:
+    """One picture as u8 (H, W, 3) RGB; raises InputError, naming ``name``, where it is none."""
+    if isinstance(one, (str, os.PathLike)):
+        return read(Path(one))
+    if isinstance(one, Image.Image):
+        return _converted(one, name)
+    if not isinstance(one, np.ndarray):
+        raise InputError(f"{name}: a picture is a path, an image or a uint8 array, not {type(one).__name__}")
+    if one.dtype != np.uint8 or one.ndim != 3 or one.shape[2] != 3 or one.size == 0:
+        raise InputError(f"{name}: a picture array is uint8 (height, width, 3) RGB, this is {one.dtype} {one.shape}")
+    return one
 
 
 def load(source: str | Path) -> PictureSet:
@@ -142,17 +198,30 @@ def decode(data: bytes, name: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            width, height = image.size
-            if width * height <= MAX_PIXELS:
-                return _to_rgb(ImageOps.exif_transpose(image))
+            return _converted(Image.open(io.BytesIO(data), formats=FORMATS), name)
+    except InputError:
+        raise
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture; give one of {', '.join(FORMATS)} or a u8 HxWx3 .npy") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: more than {MAX_PIXELS} pixels; reduce the picture") from error
     except Exception as error:  # decoders raise whatever a malformed file makes them stumble over
-        raise InputError(f"{name}: the picture is damaged ({error}); save it again") from error
-    raise InputError(f"{name}: {width} x {height} are more than {MAX_PIXELS} pixels; reduce the picture")
+        raise _damaged(name, error) from error
+
+
+def _converted(image: Image.Image, name: str) -> np.ndarray:
+    """An image, whose pixels may not have been decoded yet, as u8 (H, W, 3) RGB."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{name}: {width} x {height} are more than {MAX_PIXELS} pixels; reduce the picture")
+    try:
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str, error: Exception) -> InputError:
+    return InputError(f"{name}: the picture is damaged ({error}); save it again")
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

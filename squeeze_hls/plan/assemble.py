@@ -1,4 +1,4 @@
-"""Stages, bands and memory map -> program and weight store."""
+"""Layers, schedule and memory map -> program."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 from squeeze_hls.engine.addresses import pooled
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.fields import FORMAT_VERSION
-from squeeze_hls.engine.program import Program, Row
+from squeeze_hls.engine.program import Program
+from squeeze_hls.engine.records import BufferRecord, HalfRecord, HeaderRecord, InstructionRecord, LayerRecord
 from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.plan.credits import grant_credits
-from squeeze_hls.plan.lowering import Layer, gather_words, padded_params
+from squeeze_hls.plan.lowering import Half, Layer, gather_words, padded_params
 from squeeze_hls.plan.memory import MemoryMap
-from squeeze_hls.plan.schedule import Choice, Stage, conv_rows, image_rows, split_rows
+from squeeze_hls.plan.schedule import Step, conv_rows, image_rows
 from squeeze_hls.plan.weights import Store
 
 
@@ -35,45 +36,40 @@ class Band:
 
 def assemble(
     network: IntNetwork,
-    stages: Sequence[Stage],
-    chosen: Sequence[Choice],
+    layers: Sequence[Layer],
+    steps: Sequence[Step],
     memory: MemoryMap,
     store: Store,
     engine: EngineConfig,
 ) -> tuple[Program, tuple[Band, ...]]:
-    """The program without `wait` flags, and what its instructions mean."""
-    layers = [layer for stage in stages for layer in (stage.main, stage.tail) if layer is not None]
+    """The program without `wait` flags, and what its instructions mean, in the order of ``steps``.
+
+    Steps of several layers may stand between each other; ``hazards.prove`` finds out whether every row is there
+    when it is read.
+    """
     params, first_params = _params(layers, engine)
-    sources = _source_depths(stages, memory)
     records = tuple(
-        _layer_record(layer, store, i, first_params[i], sources[i], engine) for i, layer in enumerate(layers)
+        _layer_record(layer, store, i, first_params[i], memory.ring(layer.source).depth, engine)
+        for i, layer in enumerate(layers)
     )
-    instructions: list[Row] = []
-    bands: list[Band] = []
-    index = 0
-    for s, (stage, choice) in enumerate(zip(stages, chosen, strict=True)):
-        for first, end in split_rows(stage.rows, choice.bands):
-            for row, band in _stage_band(stages, s, index, (first, end), memory, engine):
-                instructions.append(row)
-                bands.append(band)
-        index += 1 if stage.tail is None else 2
+    pairs = [_instruction(layers[step.layer], step, memory, engine) for step in steps]
+    instructions, bands = (tuple(column) for column in zip(*pairs, strict=True))
     instructions[-1].last = 1
-    buffers = tuple(Row(base=r.base, depth=r.depth) for r in memory.rings)
-    header = _header(network, stages[0].main, bands, memory, store, engine)
-    header.layers, header.buffers = len(records), len(buffers)
+    header = _header(network, layers[0], bands, memory, store, engine)
+    header.layers, header.buffers = len(records), len(memory.rings)
     header.instructions, header.params = len(instructions), len(params)
     if engine.streamed:
         header.stream_words = sum(store.layer_words[band.layer] for band in bands)
     program = Program(
         header=header,
         layers=records,
-        buffers=buffers,
-        instructions=tuple(instructions),
+        buffers=tuple(BufferRecord(base=ring.base, depth=ring.depth) for ring in memory.rings),
+        instructions=instructions,
         params=np.array(params),
         tables=store.tables,
     )
     grant_credits(program, bands, engine)
-    return program, tuple(bands)
+    return program, bands
 
 
 def _params(layers: Sequence[Layer], engine: EngineConfig) -> tuple[list[tuple[int, int, int]], list[list[int]]]:
@@ -91,184 +87,144 @@ def _params(layers: Sequence[Layer], engine: EngineConfig) -> tuple[list[tuple[i
     return params, first
 
 
-def _source_depths(stages: Sequence[Stage], memory: MemoryMap) -> list[int]:
-    """Depth of the ring that each layer reads."""
-    depths = []
-    for s, stage in enumerate(stages):
-        depths.append(memory.rings[memory.gather if stage.main.gather else memory.maps[s][0]].depth)
-        if stage.tail is not None:
-            depths.append(memory.rings[memory.wide[s]].depth)
-    return depths
+@dataclass(frozen=True, kw_only=True)
+class _Taps:
+    """How half A walks over its source: see docs/program.md."""
+
+    rows: tuple[int, int]  # of phase 0 and 1
+    columns: int
+    words: int  # of a source pixel
+    pitch: int
 
 
-def _layer_record(layer: Layer, store: Store, number: int, params: list[int], depth: int, engine: EngineConfig) -> Row:
+def _taps(layer: Layer, engine: EngineConfig) -> _Taps:
+    conv = layer.a.conv
+    height, width = conv.kernel
+    if not layer.gather:
+        words = layer.source_layout.words
+        return _Taps(rows=(height, 0), columns=width, words=words, pitch=words)
+    words = gather_words(height, engine.cin)
+    of_phase = [len(range(phase, height, conv.stride)) for phase in range(conv.stride)]
+    return _Taps(
+        rows=(of_phase[0], of_phase[1] if conv.stride == 2 else 0), columns=1, words=words, pitch=conv.stride * words
+    )
+
+
+def _layer_record(
+    layer: Layer, store: Store, number: int, params: list[int], depth: int, engine: EngineConfig
+) -> LayerRecord:
     """The record of a layer whose source ring is `depth` words deep."""
-    pix, conv = engine.pix, layer.a.conv
+    pix, pool, taps = engine.pix, layer.pool, _taps(layer, engine)
     height, width = layer.conv_shape[:2]
-    words = gather_words(conv.kernel[0], engine.cin) if layer.gather else layer.source_layout.words
-    pitch = conv.stride * words if layer.gather else words
-    kernel = conv.kernel[0]
-    rows = [len(range(phase, kernel, conv.stride)) for phase in range(2)] if layer.gather else [kernel, 0]
-    if conv.stride == 1:
-        rows[1] = 0
-        rows[0] = kernel
-    columns = 1 if layer.gather else conv.kernel[1]
-    row_step = width - (columns - 1) if rows[0] > 1 else 0  # negative for maps of one column
-    center = width + 1
-    pool = layer.pool
+    row_step = width - (taps.columns - 1) if taps.rows[0] > 1 else 0  # negative for maps of one column
+    center = width + 1 if layer.b else 0
     pooled_width = pooled(width, pool.kernel, pool.ceil) if pool else 0
-    a, b = layer.a, layer.b
     codes = store.codes[number]
-    return Row(
+    return LayerRecord(
         gather=int(layer.gather),
-        half_a=1,
-        half_b=int(b is not None),
         average=int(layer.average),
         pool=pool.kernel if pool else 0,
         ceil=int(bool(pool and pool.ceil)),
         residual=0,
         pad=int(layer.pad),
-        rows0=rows[0],
-        rows1=rows[1],
-        columns=columns,
-        words=words,
-        pitch=pitch,
-        groups_a=a.groups,
-        groups_b=b.groups if b else 0,
+        rows0=taps.rows[0],
+        rows1=taps.rows[1],
+        columns=taps.columns,
+        words=taps.words,
+        pitch=taps.pitch,
         width=width,
         height=height,
         x_step=pix % width,
         y_step=pix // width,
         row_mod=row_step % pix,
-        row_ptr=row_step // pix * pitch % depth,
-        center_mod=center % pix if b else 0,
-        center_ptr=center // pix * pitch % depth if b else 0,
+        row_ptr=row_step // pix * taps.pitch % depth,
+        center_mod=center % pix,
+        center_ptr=center // pix * taps.pitch % depth,
         out_words=layer.target_layout.words,
-        words_a=a.words,
-        words_b=b.words if b else 0,
-        offset_a=a.offset,
-        offset_b=b.offset if b else 0,
         carry=0,
         carry_half=pooled_width * (engine.cout // engine.cin),
         weights=store.starts[number],
-        params_a=params[0],
-        params_b=params[1] if b else 0,
-        shift_a=int(a.conv.shift.max()),
-        shift_b=int(b.conv.shift.max()) if b else 0,
-        top_a=a.conv.top,
-        top_b=b.conv.top if b else 0,
         border=layer.border,
         entropy=int(bool(codes)),
-        table_a=codes[0] if codes else 0,
-        table_b=codes[-1] if codes else 0,
+        a=_half_record("a", layer.a, params[0], codes[0] if codes else 0),
+        b=_half_record("b", layer.b, params[-1], codes[-1] if codes else 0),
     )
 
 
-def _stage_band(
-    stages: Sequence[Stage], s: int, index: int, rows: tuple[int, int], memory: MemoryMap, engine: EngineConfig
-) -> list[tuple[Row, Band]]:
-    """The one or two instructions of one band of stage `s`; `index` is the layer of its main part."""
-    stage, pix = stages[s], engine.pix
-    main, tail = stage.main, stage.tail
-    first, end = conv_rows(main, *rows) if not main.average else rows
-    source_ring, source_start = (memory.gather, 0) if main.gather else memory.maps[s]
-    out_width = main.target_shape[1]
-    stored = memory.maps.get(s + 1, (0, 0))
-    ring, start, target_first = (memory.wide[s], 0, 0) if tail else (*stored, rows[0] * out_width)
-    origin = first * main.conv_shape[1] - (main.conv_shape[1] + 1 if main.pad else 0)
-    read = image_rows(main, first, end) if main.gather else None
-    pitch = main.source_layout.words
-    if main.gather:
-        pitch = main.a.conv.stride * gather_words(main.a.conv.kernel[0], engine.cin)
-    out = [
-        (
-            _instruction(
-                layer=index,
-                pixels=(end - first) * main.conv_shape[1],
-                row=first,
-                source=(source_ring, *_point(source_start, origin, pitch, memory, source_ring, pix)),
-                target=(ring, *_point(start, target_first, main.target_layout.words, memory, ring, pix)),
-                need=read[1] if read else 0,
-            ),
-            Band(
-                layer=index,
-                conv_rows=(first, end),
-                out_rows=rows,
-                source_first=0,
-                source_start=source_start,
-                target_first=rows[0] * out_width,
-                image_rows=read,
-            ),
-        )
-    ]
-    if tail is not None:
-        pixels = (rows[1] - rows[0]) * tail.conv_shape[1]
-        target = rows[0] * out_width
-        source = memory.wide[s]
-        out.append(
-            (
-                _instruction(
-                    layer=index + 1,
-                    pixels=pixels,
-                    row=rows[0],
-                    source=(source, 0, 0),
-                    target=(stored[0], *_point(stored[1], target, tail.target_layout.words, memory, stored[0], pix)),
-                    need=0,
-                ),
-                Band(
-                    layer=index + 1,
-                    conv_rows=rows,
-                    out_rows=rows,
-                    source_first=target,
-                    source_start=0,
-                    target_first=target,
-                ),
-            )
-        )
-    return out
-
-
-def _point(start: int, pixel: int, words: int, memory: MemoryMap, ring: int, pix: int) -> tuple[int, int]:
-    """(ptr, mod) of a pixel of a map that starts at ring offset `start`; the pixel may be negative."""
-    return (start + pixel // pix * words) % memory.rings[ring].depth, pixel % pix
-
-
-def _instruction(
-    *, layer: int, pixels: int, row: int, source: tuple[int, int, int], target: tuple[int, int, int], need: int
-) -> Row:
-    return Row(
-        layer=layer,
-        pixels=pixels,
-        row=row,
-        source=source[0],
-        source_ptr=source[1],
-        source_mod=source[2],
-        target=target[0],
-        target_ptr=target[1],
-        target_mod=target[2],
-        wait=0,
-        last=0,
-        need=need,
-        credit=0,
-        residual=0,
-        residual_ptr=0,
-        residual_mod=0,
+def _half_record(name: str, half: Half | None, params: int, table: int) -> HalfRecord:
+    if half is None:
+        return HalfRecord(name=name, table=table)
+    return HalfRecord(
+        name=name,
+        present=True,
+        groups=half.groups,
+        words=half.words,
+        offset=half.offset,
+        params=params,
+        shift=int(half.conv.shift.max()),
+        top=half.conv.top,
+        table=table,
     )
+
+
+def _instruction(layer: Layer, step: Step, memory: MemoryMap, engine: EngineConfig) -> tuple[InstructionRecord, Band]:
+    """The instruction of one step, and what it means."""
+    width = layer.conv_shape[1]
+    first, end = step.rows if layer.average else conv_rows(layer, *step.rows)
+    read = image_rows(layer, first, end) if layer.gather else None
+    source = memory.places[layer.source]
+    held = step.rows[0] * width if source.banded else 0  # first pixel of the source that stands in its ring
+    origin = first * width - (width + 1 if layer.pad else 0)
+    source_ptr, source_mod = memory.point(source, origin - held, _taps(layer, engine).pitch, engine.pix)
+    written = step.rows[0] * layer.target_shape[1]
+    target, target_ptr, target_mod = 0, 0, 0
+    if not layer.average:
+        place = memory.places[layer.target]
+        target = place.ring
+        target_ptr, target_mod = memory.point(
+            place, 0 if place.banded else written, layer.target_layout.words, engine.pix
+        )
+    record = InstructionRecord(
+        layer=step.layer,
+        pixels=(end - first) * width,
+        row=first,
+        source=source.ring,
+        source_ptr=source_ptr,
+        source_mod=source_mod,
+        target=target,
+        target_ptr=target_ptr,
+        target_mod=target_mod,
+        need=read[1] if read else 0,
+    )
+    band = Band(
+        layer=step.layer,
+        conv_rows=(first, end),
+        out_rows=step.rows,
+        source_first=held,
+        source_start=source.start,
+        target_first=written,
+        image_rows=read,
+    )
+    return record, band
 
 
 def _header(
-    network: IntNetwork, first: Layer, bands: list[Band], memory: MemoryMap, store: Store, engine: EngineConfig
-) -> Row:
+    network: IntNetwork, first: Layer, bands: Sequence[Band], memory: MemoryMap, store: Store, engine: EngineConfig
+) -> HeaderRecord:
     conv = first.a.conv
     height, width, _ = network.input_shape
     pad_red, pad_green, pad_blue = network.pad_value
-    return Row(
+    return HeaderRecord(
         version=FORMAT_VERSION,
+        layers=0,
+        buffers=0,
+        instructions=0,
+        params=0,
         engine=engine.identity,
         weights_crc=zlib.crc32(store.data),
         store_words=store.words,
         stream_words=0,
-        gather_buffer=memory.gather,
+        gather_buffer=memory.places[first.source].ring,
         height=height,
         width=width,
         rows=max(band.image_rows[1] for band in bands if band.image_rows),

@@ -6,7 +6,8 @@ import numpy as np
 
 from squeeze_hls.engine import addresses
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.engine.program import Program, Row, half_depth, tile_halves, tops_fit
+from squeeze_hls.engine.program import Program, tops_fit
+from squeeze_hls.engine.records import InstructionRecord, LayerRecord
 from squeeze_hls.engine.timing import block_cycles, raw_distance
 from squeeze_hls.errors import SqueezeError
 
@@ -35,12 +36,14 @@ def set_waits(program: Program, engine: EngineConfig) -> None:
         clock = _record_writes(program, layer, instruction, engine, finished, clock)
 
 
-def _soonest_read(program: Program, layer: Row, instruction: Row, engine: EngineConfig, finished: np.ndarray) -> int:
+def _soonest_read(
+    program: Program, layer: LayerRecord, instruction: InstructionRecord, engine: EngineConfig, finished: np.ndarray
+) -> int:
     """Smallest (read cycle in the instruction - cycle at which the word read was finished)."""
     soonest = np.iinfo(np.int64).max
     base = 0  # the first group is the first to read; its halves alternate block by block
     period = block_cycles(layer, 0, engine)
-    for half in tile_halves(layer, 0):
+    for half in layer.halves_of(0):
         reads = addresses.reads(layer, instruction, half, engine.pix)
         address = reads.address(program.buffers[instruction.source], layer.words)
         block = np.arange(len(address)) // engine.pix
@@ -49,12 +52,17 @@ def _soonest_read(program: Program, layer: Row, instruction: Row, engine: Engine
         slack = cycle[:, :, None] - finished[reads.bank[:, :, None], address]
         if reads.used.any():
             soonest = min(soonest, int(slack[reads.used].min()))
-        base += half_depth(layer, half)
+        base += layer.depth(half)
     return soonest
 
 
 def _record_writes(
-    program: Program, layer: Row, instruction: Row, engine: EngineConfig, finished: np.ndarray, clock: int
+    program: Program,
+    layer: LayerRecord,
+    instruction: InstructionRecord,
+    engine: EngineConfig,
+    finished: np.ndarray,
+    clock: int,
 ) -> int:
     """Note when each destination word's accumulators are finished; returns the cycle after the last product."""
     count = addresses.blocks(layer, instruction, engine.pix)
@@ -63,17 +71,17 @@ def _record_writes(
     last_block = _last_block(layer, instruction, engine.pix)
     if not layer.average:
         bank, address = addresses.writes(layer, instruction, program.buffers[instruction.target], pixels, engine.pix)
-    for group in range(program.groups(layer)):
+    for group in range(layer.groups):
         period = block_cycles(layer, group, engine)
-        for half in tile_halves(layer, group) if not layer.average else ():
-            words = np.arange(group * per_group, min((group + 1) * per_group, getattr(layer, f"words_{half}")))
-            cells = bank[:, None], address[:, words + getattr(layer, f"offset_{half}")]
+        for half in layer.halves_of(group) if not layer.average else ():
+            words = np.arange(group * per_group, min((group + 1) * per_group, half.words))
+            cells = bank[:, None], address[:, words + half.offset]
             finished[cells] = (clock + (last_block + 1) * period)[:, None]
         clock += count * period
     return clock
 
 
-def _last_block(layer: Row, instruction: Row, pix: int) -> np.ndarray:
+def _last_block(layer: LayerRecord, instruction: InstructionRecord, pix: int) -> np.ndarray:
     """Per destination pixel the block whose set completes it."""
     if not layer.pool:
         return np.arange(instruction.pixels) // pix
@@ -98,7 +106,7 @@ def check_program(program: Program, engine: EngineConfig) -> None:
             _require(step + layer.pitch <= source.depth, f"instruction {number}: a tap step wraps its ring twice")
         _require(instruction.source_ptr < source.depth, f"instruction {number}: the source pointer leaves its ring")
         _require(
-            layer.average or instruction.target_ptr < program.buffers[instruction.target].depth,
+            bool(layer.average) or instruction.target_ptr < program.buffers[instruction.target].depth,
             f"instruction {number}: the target pointer leaves its ring",
         )
         _require(
@@ -109,7 +117,7 @@ def check_program(program: Program, engine: EngineConfig) -> None:
         _require(tops_fit(layer), f"layer {number}: the largest output does not fit its type")
         if layer.pool:
             columns = addresses.pooled(layer.width, layer.pool, layer.ceil)
-            words = len(program.halves(layer)) * program.groups(layer) * columns * (engine.cout // engine.cin)
+            words = len(layer.halves) * layer.groups * columns * (engine.cout // engine.cin)
             _require(layer.carry + words <= engine.carry_words, f"layer {number} needs {words} pooling carry words")
     _require(program.instructions[-1].last == 1, "the last instruction is not marked")
 

@@ -13,6 +13,7 @@ from squeeze_hls.engine import addresses
 from squeeze_hls.engine.addresses import Reads, gathered_cells
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.program import Program
+from squeeze_hls.engine.records import HalfRecord
 from squeeze_hls.errors import SqueezeError
 from squeeze_hls.plan.assemble import Band
 from squeeze_hls.plan.lowering import Layer
@@ -37,15 +38,18 @@ class Tracker:
     def __init__(self, program: Program, layers: Sequence[Layer], bands: Sequence[Band], engine: EngineConfig) -> None:
         self._program, self._layers, self._bands, self._engine = program, layers, bands, engine
         self._names = ["image", "next image", *(layer.target for layer in layers)]
+        self._numbers = {layer.target: number for number, layer in enumerate(layers, start=2)}
         self._tags = np.full((engine.pix, engine.act_depth), -1, np.int64)
         self._last_read = self._last_reads()
 
-    def _tensor(self, layer: int) -> int:
-        """Number of a layer's output."""
-        return layer + 2
+    def _target(self, index: int) -> int:
+        """Number of the tensor that an instruction writes."""
+        return self._numbers[self._layers[self._bands[index].layer].target]
 
     def _source(self, index: int) -> int:
-        return IMAGE if self._layers[self._bands[index].layer].gather else self._tensor(self._bands[index].layer - 1)
+        """Number of the tensor that an instruction reads."""
+        layer = self._layers[self._bands[index].layer]
+        return IMAGE if layer.gather else self._numbers[layer.source]
 
     def _last_reads(self) -> list[np.ndarray]:
         """Per tensor and pixel the last instruction that reads it, -1 for none."""
@@ -53,13 +57,13 @@ class Tracker:
         last = [np.full(header.rows * header.columns, -1) for _ in range(2)]
         last += [np.full(np.prod(layer.target_shape[:2]), -1) for layer in self._layers]
         for i in range(len(self._bands)):
-            for half in self._program.halves(self._program.layers[self._bands[i].layer]):
+            for half in self._program.layers[self._bands[i].layer].halves:
                 pixels, used = self.expected(i, half)
                 last[self._source(i)][pixels[used]] = i
         last[NEXT_IMAGE][:] = len(self._bands)
         return last
 
-    def expected(self, index: int, half: str) -> tuple[np.ndarray, np.ndarray]:
+    def expected(self, index: int, half: HalfRecord) -> tuple[np.ndarray, np.ndarray]:
         """The source pixels that the lanes and taps of an instruction mean, from the network's geometry alone.
 
         Returns the pixels (lanes, taps) and which of them exist and are needed.
@@ -73,7 +77,7 @@ class Tracker:
         q = np.arange(lanes)
         y, x = band.conv_rows[0] + q // width, q % width
         wanted = q < (band.conv_rows[1] - band.conv_rows[0]) * width
-        kernel = 1 if half == "b" else layer.a.conv.kernel[0]
+        kernel = 1 if half.pointwise else layer.a.conv.kernel[0]
         if layer.gather:
             stride = layer.a.conv.stride
             taps = [ky for phase in range(stride) for ky in range(phase, kernel, stride)]
@@ -89,11 +93,11 @@ class Tracker:
     def _rows(self) -> int:
         return self._program.header.rows
 
-    def read(self, index: int, half: str, reads: Reads, address: np.ndarray) -> None:
+    def read(self, index: int, half: HalfRecord, reads: Reads, address: np.ndarray) -> None:
         """Check that every used access finds what it means, and that the lanes of a block use different banks."""
         pixels, needed = self.expected(index, half)
         if not np.array_equal(needed, reads.used):
-            raise HazardError(f"instruction {index}: the edge masks of half {half.upper()} are wrong")
+            raise HazardError(f"instruction {index}: the edge masks of half {half.name.upper()} are wrong")
         banks = np.sort(reads.bank.reshape(-1, self._engine.pix, reads.bank.shape[1]), axis=1)
         if (banks[:, 1:] == banks[:, :-1]).any():
             raise HazardError(f"instruction {index}: two lanes read the same bank in one cycle")
@@ -118,7 +122,7 @@ class Tracker:
     def written(self, index: int, bank: np.ndarray, address: np.ndarray, words: np.ndarray) -> None:
         """An instruction stored consecutive pixels of its target."""
         pixels = self._bands[index].target_first + np.arange(len(bank))
-        self._store(index, self._tensor(self._bands[index].layer), pixels, bank, address, words)
+        self._store(index, self._target(index), pixels, bank, address, words)
 
     def _store(
         self, index: int, tensor: int, pixels: np.ndarray, bank: np.ndarray, address: np.ndarray, words: np.ndarray
@@ -168,7 +172,7 @@ def prove(program: Program, layers: Sequence[Layer], bands: Sequence[Band], engi
                 frame, row = divmod(number, header.rows)
                 tracker.loaded(i, frame, row, *gathered_cells(program, row, engine.pix))
             loaded = max(loaded, credit)
-            for half in program.halves(layer):
+            for half in layer.halves:
                 reads = addresses.reads(layer, instruction, half, engine.pix)
                 tracker.read(i, half, reads, reads.address(program.buffers[instruction.source], layer.words))
             if not layer.average:
@@ -181,9 +185,7 @@ def _write(tracker: Tracker, program: Program, index: int, engine: EngineConfig)
     instruction = program.instructions[index]
     layer = program.layers[instruction.layer]
     pixels = addresses.output_pixels(layer, instruction)
-    words = [
-        np.arange(getattr(layer, f"words_{half}")) + getattr(layer, f"offset_{half}") for half in program.halves(layer)
-    ]
+    words = [np.arange(half.offset, half.offset + half.words) for half in layer.halves]
     owned = np.sort(np.concatenate(words))
     if (owned[1:] == owned[:-1]).any():
         raise HazardError(f"instruction {index}: its halves write the same words")

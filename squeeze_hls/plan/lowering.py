@@ -14,7 +14,7 @@ import numpy as np
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, node_inputs
+from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool
 
 # Ways out, in words that follow any of several refusals.
 FIRE = "Retrain with Fire modules: one 1x1, then a 1x1 and a 3x3 side by side, concatenated."
@@ -79,7 +79,7 @@ class Layer:
     """What one kind of instruction computes."""
 
     name: str
-    source: str  # tensor read
+    sources: tuple[str, ...]  # tensors read: of the first, `source_shape` and `source_layout` are
     target: str  # tensor written: behind pooling, concatenation or the average
     a: Half  # the 3x3 half, or the only convolution
     b: Half | None  # the 1x1 half of an expand layer
@@ -92,6 +92,11 @@ class Layer:
     pool: MaxPool | None = None
     average: bool = False
     border: int = 0  # pixels of a padded 1x1 convolution that see only padding
+
+    @property
+    def source(self) -> str:
+        """The tensor that the convolutions read."""
+        return self.sources[0]
 
     @property
     def halves(self) -> tuple[Half, ...]:
@@ -129,7 +134,7 @@ def lower(network: IntNetwork, engine: EngineConfig) -> tuple[Layer, ...]:
     """
     readers: dict[str, list] = {}
     for node in network.nodes:
-        for tensor in node_inputs(node):
+        for tensor in node.inputs:
             readers.setdefault(tensor, []).append(node)
     layouts = {network.input: Layout((3,), engine.cin)}
     layers: list[Layer] = []
@@ -173,7 +178,7 @@ def _layer(network: IntNetwork, engine: EngineConfig, tensor: str, readers: dict
             raise _padded_1x1(large)
     return Layer(
         name="+".join(c.name for c in order),
-        source=tensor,
+        sources=(tensor,),
         target=target,
         a=halves[large.name],
         b=None if small is None else halves[small.name],

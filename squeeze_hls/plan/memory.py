@@ -47,14 +47,51 @@ class Ring:
         return False
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a feature map lies: from which offset of which ring on, or how each of its bands does."""
+
+    ring: int  # index of the ring
+    start: int = 0  # offset of the map's first pixel
+    banded: bool = False  # only a band of rows is held at a time, its first pixel at `start`
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemoryMap:
-    """Buffers in the order of the program's buffer table, and where every map lies in them."""
+    """Buffers in the order of the program's buffer table, and where every map lies in them, by tensor.
+
+    The network's input has its place, too: that of the gathered rows.
+    """
 
     rings: tuple[Ring, ...]
-    gather: int  # index of the gathered rows' ring
-    wide: dict[int, int]  # stage -> index of the ring of its band
-    maps: dict[int, tuple[int, int]]  # stage -> (ring index, ring offset) of the map it reads
+    places: dict[str, Place]
+
+    def ring(self, tensor: str) -> Ring:
+        """The ring that holds a map."""
+        return self.rings[self.places[tensor].ring]
+
+    def point(self, place: Place, pixel: int, words: int, pix: int) -> tuple[int, int]:
+        """(pointer, bank) of a map's pixel of so many words; it may be negative, for taps above the map."""
+        return (place.start + pixel // pix * words) % self.rings[place.ring].depth, pixel % pix
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """The stages in which a map is written and, for the last time, read."""
+
+    first: int
+    last: int
+
+
+def lifetimes(stages: Sequence[Stage]) -> dict[str, Lifetime]:
+    """Of every map that stages leave to each other, by tensor; one that nothing reads lives while it is written."""
+    found: dict[str, Lifetime] = {}
+    for s, stage in enumerate(stages):
+        if stage.main.source in found:
+            found[stage.main.source] = replace(found[stage.main.source], last=s)
+        if not stage.layers[-1].average:
+            found[stage.target] = Lifetime(s, s)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +106,19 @@ def map_words(stage: Stage, engine: EngineConfig) -> int:
     """Bank words of the whole map that a stage reads."""
     height, width, _ = stage.main.source_shape
     return bank_words(height * width, stage.main.source_layout.words, engine.pix)
+
+
+def written_words(stage: Stage, engine: EngineConfig) -> int:
+    """Bank words of the whole map that a stage leaves behind."""
+    last = stage.layers[-1]
+    height, width, _ = last.target_shape
+    return bank_words(height * width, last.target_layout.words, engine.pix)
+
+
+def handed_on(stages: Sequence[Stage], s: int) -> bool:
+    """Whether what stage `s` reads is written by the stage before it, and read by no other."""
+    readers = sum(stage.main.source == stages[s].main.source for stage in stages)
+    return s > 0 and stages[s - 1].target == stages[s].main.source and readers == 1
 
 
 def ring_minimum(stage: Stage, engine: EngineConfig) -> int:
@@ -107,12 +157,11 @@ def layout(
     start at address 0 and everything else is placed from the top, so that the low addresses are the ones that
     late stages leave to the next frame's rows.
     """
-    wanted, maps = _chains(stages, chosen, chained, engine)
-    wide = {}
-    for s, choice in enumerate(chosen):
-        if stages[s].tail is not None:
-            wide[s] = len(wanted)
-            wanted.append(Ring(name=f"band{s}", first=s, last=s, depth=choice.wide_words))
+    wanted, places = _chains(stages, chosen, chained, engine)
+    for s, (stage, choice) in enumerate(zip(stages, chosen, strict=True)):
+        if stage.tail is not None:
+            places[stage.main.target] = Place(len(wanted), banded=True)
+            wanted.append(Ring(name=f"band{s}", first=s, last=s, depth=choice.band_words))
     placed: dict[int, Ring] = {}
     for index in sorted(range(len(wanted)), key=lambda i: -wanted[i].depth):
         ring = _place_from_top(wanted[index], list(placed.values()), engine.act_depth)
@@ -123,20 +172,23 @@ def layout(
     if floor < chosen[0].gather_words:
         return Shortage(stage=0, words=engine.act_depth - floor + chosen[0].gather_words)
     gather = Ring(name="gathered", first=0, last=0, depth=min(floor, _whole_image(stages[0], engine)))
-    rings = tuple(placed[i] for i in range(len(wanted))) + (gather,)
-    return MemoryMap(rings=rings, gather=len(wanted), wide=wide, maps=maps)
+    places[stages[0].main.source] = Place(len(wanted))
+    return MemoryMap(rings=(*(placed[i] for i in range(len(wanted))), gather), places=places)
 
 
 def _chains(
     stages: Sequence[Stage], chosen: Sequence[Choice], chained: Sequence[bool], engine: EngineConfig
-) -> tuple[list[Ring], dict[int, tuple[int, int]]]:
-    """Rings of the stored maps, without their places; map s is written in stage s - 1 and read in stage s."""
+) -> tuple[list[Ring], dict[str, Place]]:
+    """Rings of the stored maps, without their places: one for each, or for a chain of maps that grow in one ring."""
     rings: list[Ring] = []
-    maps: dict[int, tuple[int, int]] = {}
-    s = 1
-    while s < len(stages):
+    places: dict[str, Place] = {}
+    alive = lifetimes(stages)
+    for s in range(1, len(stages)):
+        source = stages[s].main.source
+        if source in places:
+            continue  # an earlier stage reads it, too, or it is in a chain
         end = s
-        while end + 1 < len(stages) and chained[end]:
+        while end + 1 < len(stages) and chained[end] and handed_on(stages, end) and handed_on(stages, end + 1):
             end += 1
         depth = max(ring_minimum(stages[m], engine) for m in range(s, end + 1))
         for m in range(s, end):
@@ -144,12 +196,17 @@ def _chains(
         opening = map_words(stages[s], engine)  # the first map stands at the end, so that the ring's start is free
         offset = depth - opening
         for m in range(s, end + 1):
-            maps[m] = (len(rings), offset)
+            places[stages[m].main.source] = Place(len(rings), offset)
             offset = (offset + map_words(stages[m], engine)) % depth
         name = f"map{s}" if s == end else f"map{s}-{end}"
-        rings.append(Ring(name=name, first=s - 1, last=end, depth=depth, opening=opening))
-        s = end + 1
-    return rings, maps
+        life = Lifetime(alive[source].first, alive[stages[end].main.source].last)
+        rings.append(Ring(name=name, first=life.first, last=life.last, depth=depth, opening=opening))
+    for tensor in alive.keys() - places.keys():  # nothing reads it
+        stage = alive[tensor].first
+        places[tensor] = Place(len(rings))
+        words = written_words(stages[stage], engine)
+        rings.append(Ring(name=f"unread{stage}", first=stage, last=stage, depth=words))
+    return rings, places
 
 
 def _place_from_top(ring: Ring, placed: list[Ring], depth: int) -> Ring | None:

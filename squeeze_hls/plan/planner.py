@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,13 +14,14 @@ from squeeze_hls.engine.resources import Resources, resources, store_blocks
 from squeeze_hls.engine.timing import Timing, predict
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.network.ir import IntNetwork, verify_int_network
+from squeeze_hls.plan import overview
 from squeeze_hls.plan.assemble import Band, assemble
 from squeeze_hls.plan.checks import check_program, set_waits
 from squeeze_hls.plan.hazards import prove
 from squeeze_hls.plan.limits import MAX_TILE_WORDS, check_limits
 from squeeze_hls.plan.lowering import Layer, lower
 from squeeze_hls.plan.memory import MemoryMap
-from squeeze_hls.plan.schedule import Choice, Stage, cut_into_stages
+from squeeze_hls.plan.schedule import Choice, Stage, Step, cut_into_stages, schedule
 from squeeze_hls.plan.search import Fit, all_choices, any_fit, search
 from squeeze_hls.plan.weights import Store, build_store
 
@@ -36,9 +38,9 @@ class PlanOptions:
     engine: EngineConfig | None = None  # plan for this frozen engine
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Plan:
-    """A network on an engine."""
+    """A network on an engine.  All cycles are predicted; ``print(plan)`` shows it layer by layer."""
 
     network: IntNetwork
     board: Board
@@ -47,6 +49,7 @@ class Plan:
     layers: tuple[Layer, ...]
     stages: tuple[Stage, ...]
     chosen: tuple[Choice, ...]
+    steps: tuple[Step, ...]  # in the order of the instructions
     memory: MemoryMap
     store: Store
     program: Program
@@ -88,6 +91,30 @@ class Plan:
     @property
     def utilization(self) -> float:
         return self.ideal_cycles / self.timing.total
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of one picture."""
+        return int(self.timing.total)
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second at ``clock_mhz``."""
+        return self.clock_mhz * 1e6 / self.timing.total
+
+    @property
+    def table(self) -> tuple[overview.LayerRow, ...]:
+        """What each layer takes, in the order of computation."""
+        return overview.layer_rows(self)
+
+    def __repr__(self) -> str:
+        return f"<Plan of {self.network.name} on {self.board.name}: {self.cycles:,} cycles, weights {self.residency}>"
+
+    def __str__(self) -> str:
+        return overview.text(self)
+
+    def _repr_html_(self) -> str:
+        return overview.html(self)
 
 
 def make_plan(network: IntNetwork, board: Board, options: PlanOptions | None = None) -> Plan:
@@ -255,11 +282,8 @@ def _finish(
             f"the weights take {store.words:,} words of the store, engine {engine.id} has {engine.store_words:,}"
         )
     fit = fit or fit_frozen(layers, engine)
-    program, bands = assemble(network, stages, fit.chosen, fit.memory, store, engine)
-    check_capacity(program, engine)
-    set_waits(program, engine)
-    check_program(program, engine)
-    prove(program, layers, bands, engine)
+    steps = schedule(stages, fit.chosen)
+    program, bands = checked_program(network, layers, steps, fit.memory, store, engine)
     used = resources(engine)
     plan = Plan(
         network=network,
@@ -269,6 +293,7 @@ def _finish(
         layers=layers,
         stages=stages,
         chosen=fit.chosen,
+        steps=steps,
         memory=fit.memory,
         store=store,
         program=program,
@@ -278,6 +303,27 @@ def _finish(
     )
     check_board(board, used)
     return plan
+
+
+def checked_program(
+    network: IntNetwork,
+    layers: Sequence[Layer],
+    steps: Sequence[Step],
+    memory: MemoryMap,
+    store: Store,
+    engine: EngineConfig,
+) -> tuple[Program, tuple[Band, ...]]:
+    """The program of a schedule, with its waits, proven; and what its instructions mean.
+
+    Raises DoesNotFitError where the engine's tables are too small, HazardError where a row would not be there when it
+    is read, PlanError for what else is wrong with schedule or memory map.
+    """
+    program, bands = assemble(network, layers, steps, memory, store, engine)
+    check_capacity(program, engine)
+    set_waits(program, engine)
+    check_program(program, engine)
+    prove(program, layers, bands, engine)
+    return program, bands
 
 
 def fit_frozen(layers: tuple[Layer, ...], engine: EngineConfig) -> Fit:

@@ -1,11 +1,13 @@
 """Stages and bands: which rows are computed together, and what that costs.
 
-A stage is a layer whose output is wide, with the 1x1 convolution that consumes it band by band; only
+A stage is a layer whose output has many channels, with the 1x1 convolution that consumes it band by band; only
 what flows from stage to stage is stored whole.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from squeeze_hls.engine.addresses import pool_done
@@ -24,6 +26,15 @@ class Stage:
     tail: Layer | None
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        return (self.main,) if self.tail is None else (self.main, self.tail)
+
+    @property
+    def target(self) -> str:
+        """The tensor that the stage leaves behind."""
+        return self.layers[-1].target
+
+    @property
     def rows(self) -> int:
         """Rows that bands divide: those of main's output (behind pooling), or of the average's input."""
         return self.main.conv_shape[0] if self.main.average else self.main.target_shape[0]
@@ -35,14 +46,40 @@ class Stage:
 
 
 def cut_into_stages(layers: tuple[Layer, ...]) -> tuple[Stage, ...]:
-    """Pair every layer with the 1x1 convolution behind it, where there is one that is not pooled."""
+    """Pair every layer with the 1x1 convolution that alone reads it, where there is one that is not pooled."""
+    readers = Counter(tensor for layer in layers for tensor in layer.sources)
     stages: list[Stage] = []
     rest = list(layers)
     while rest:
         main = rest.pop(0)
-        tail = rest.pop(0) if rest and rest[0].pointwise and not rest[0].pool else None
+        tail = rest[0] if rest and _consumes_bands(rest[0], main, readers) else None
+        if tail is not None:
+            rest.pop(0)
         stages.append(Stage(main, tail))
     return tuple(stages)
+
+
+def _consumes_bands(layer: Layer, main: Layer, readers: Counter[str]) -> bool:
+    return layer.pointwise and not layer.pool and layer.sources == (main.target,) and readers[main.target] == 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction to come: rows [first, end) of a layer's target, or of what it averages."""
+
+    layer: int
+    rows: tuple[int, int]
+
+
+def schedule(stages: Sequence[Stage], chosen: Sequence[Choice]) -> tuple[Step, ...]:
+    """All steps in order: stage by stage, and in each band by band, main before tail."""
+    steps: list[Step] = []
+    layer = 0
+    for stage, choice in zip(stages, chosen, strict=True):
+        for rows in split_rows(stage.rows, choice.bands):
+            steps += [Step(layer + number, rows) for number in range(len(stage.layers))]
+        layer += len(stage.layers)
+    return tuple(steps)
 
 
 def split_rows(rows: int, bands: int) -> list[tuple[int, int]]:
@@ -83,7 +120,7 @@ class Choice:
     bands: int
     cycles: int
     instructions: int
-    wide_words: int  # bank words of the band between main and tail
+    band_words: int  # bank words of the band between main and tail
     gather_words: int  # bank words of gathered image rows for which loading is hidden (first stage)
 
 
@@ -94,7 +131,7 @@ def choices(stage: Stage, engine: EngineConfig) -> list[Choice]:
     heights = {-(-stage.rows // bands): bands for bands in range(limit, 0, -1)}
     for height, bands in heights.items():
         best[height] = _choice(stage, bands, engine)
-    return sorted(best.values(), key=lambda c: (c.cycles, c.wide_words + c.gather_words))
+    return sorted(best.values(), key=lambda c: (c.cycles, c.band_words + c.gather_words))
 
 
 def _choice(stage: Stage, bands: int, engine: EngineConfig) -> Choice:
@@ -108,12 +145,12 @@ def _choice(stage: Stage, bands: int, engine: EngineConfig) -> Choice:
             cycles += max(this[0], following[1])
     width, words = stage.main.target_shape[1], stage.main.target_layout.words
     tallest = max(end - first for first, end in ranges)
-    wide = 0 if stage.tail is None else bank_words(tallest * width, words, engine.pix)
+    band = 0 if stage.tail is None else bank_words(tallest * width, words, engine.pix)
     return Choice(
         bands=bands,
         cycles=cycles,
         instructions=bands * (1 if stage.tail is None else 2),
-        wide_words=wide,
+        band_words=band,
         gather_words=_gather_need(stage, ranges, engine) if stage.main.gather else 0,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError
-from squeeze_hls.plan.memory import MemoryMap, Shortage, layout, map_words
+from squeeze_hls.plan.memory import MemoryMap, Shortage, handed_on, layout, map_words
 from squeeze_hls.plan.schedule import Choice, Stage, choices
 
 
@@ -63,9 +63,12 @@ def _chain_candidates(
     """Which maps grow in place of their predecessors: where they must, and in any one run of stages besides."""
     count = len(stages)
     words = [0] + [map_words(stage, engine) for stage in stages[1:]]
-    smallest = [min(c.wide_words for c in o) for o in options]
+    smallest = [min(c.band_words for c in o) for o in options]
     inner = range(1, count - 1)
-    must = [s in inner and words[s] + words[s + 1] + smallest[s] > engine.act_depth for s in range(count)]
+    must = [
+        s in inner and handed_on(stages, s) and words[s] + words[s + 1] + smallest[s] > engine.act_depth
+        for s in range(count)
+    ]
     runs = [(0, 0)] + [(first, last) for first in inner for last in range(first + 1, count)]
     return list(dict.fromkeys(tuple(must[s] or first <= s < last for s in range(count)) for first, last in runs))
 
@@ -102,9 +105,9 @@ def _fit(stages: Sequence[Stage], options: list[list[Choice]], chained: tuple[bo
 
 
 def _next_smaller(options: list[Choice], current: int) -> int | None:
-    size = options[current].wide_words + options[current].gather_words
+    size = options[current].band_words + options[current].gather_words
     for i, option in enumerate(options):
-        if i > current and option.wide_words + option.gather_words < size:
+        if i > current and option.band_words + option.gather_words < size:
             return i
     return None
 

@@ -14,17 +14,8 @@ import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import (
-    Add,
-    Conv,
-    GlobalAverage,
-    Graph,
-    IntConv,
-    IntNetwork,
-    IntNode,
-    node_inputs,
-    verify_int_network,
-)
+from squeeze_hls.network.ir import Graph, IntNetwork, verify_int_network
+from squeeze_hls.network.operators import Add, Concat, Conv, GlobalAverage, IntAdd, IntConv, IntNode, MaxPool
 from squeeze_hls.quantize import integers, rounding, scales, sparse_calibration, statistics
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.equalize import equalize
@@ -80,13 +71,13 @@ def prepare(graph: Graph, images: np.ndarray, *, seed: int, mirror: bool) -> Pre
     border = np.array(pad_value, np.float32)
     if not folded.activation_scale:  # trained ranges hold for channels as they are
         folded = equalize(folded, images, border)
-    groups = integers.scale_groups(folded)
+    groups = folded.scale_groups
     scale, reach = scales.activation_scales(folded, images, border, groups, np.random.default_rng(seed))
     notes += sparse_calibration.notes(folded, given, border, reach)
     trained = {groups[t]: float(np.float32(s)) for t, s in folded.activation_scale.items() if t != folded.input}
     if trained:
         scale |= trained
-        known = sum(groups[n.output] in trained for n in folded.nodes if isinstance(n, (Conv, Add)))
+        known = sum(groups[n.output] in trained for n in folded.nodes if n.rounds)
         notes += (f"the model's quantizers of {known} feature maps are kept, its float weights are quantized.",)
     return Prepared(graph=folded, pad_value=pad_value, images=images, scale=scale, notes=notes)
 
@@ -121,7 +112,7 @@ class _Calibration:
 
     def __init__(self, given: Prepared, fit: Fit):
         self.graph, self.border, self.fit = given.graph, given.border, fit
-        self.groups, self.scale = integers.scale_groups(given.graph), given.scale
+        self.groups, self.scale = given.graph.scale_groups, given.scale
         start = {given.graph.input: given.images}
         self.real: dict[str, np.ndarray] = dict(start)  # what the float network gives, in units of the scale
         self.quantized: dict[str, np.ndarray] = dict(start)  # integers of the quantized one
@@ -131,52 +122,53 @@ class _Calibration:
     def step(self, index: int) -> None:
         """Quantize node ``index`` and compute both its outputs."""
         node = self.graph.nodes[index]
-        sources = node_inputs(node)
-        if isinstance(node, Conv):
-            self.nodes.append(self._conv(node))
-        elif isinstance(node, GlobalAverage):
-            self.nodes.append(node)
-        elif isinstance(node, Add):
-            own = [self.scale[self.groups[t]] for t in sources]
-            scale = self.scale[self.groups[node.output]]
-            top = self.graph.activation_top.get(node.output, arith.ACTIVATION_MAX)
-            add = integers.integer_add(node, own, scale, top)
-            total = batch.apply(node, [self.real[t] * (s / scale) for t, s in zip(sources, own, strict=True)])
-            if node.output in self.graph.activation_scale:
-                total = batch.in_steps(total, np.float32(1), top)
-            self.real[node.output] = total
-            self.quantized[node.output] = batch.apply(add, [self.quantized[t] for t in sources])
-            self.nodes.append(add)
-        else:
-            self.real[node.output] = batch.apply(node, [self.real[t] for t in sources])
-            self.quantized[node.output] = batch.apply(node, [self.quantized[t] for t in sources])
-            self.nodes.append(node)
-        for tensor in set(sources):
+        self.nodes.append(QUANTIZE[type(node)](self, node))
+        for tensor in set(node.inputs):
             if self.last_use[tensor] == index:
                 del self.real[tensor], self.quantized[tensor]
 
-    def _conv(self, conv: Conv) -> IntConv:
-        wide = conv.output == integers.averaged(self.graph)
-        scale_in, scale_out = self.scale[self.groups[conv.input]], self.scale[self.groups[conv.output]]
-        border = self.border if conv.input == self.graph.input else 0.0
-        seen = self.quantized[conv.input]
+    def conv(self, conv: Conv) -> IntConv:
+        (source,) = conv.inputs
+        wide = conv.output == self.graph.averaged
+        scale_in, scale_out = self.scale[self.groups[source]], self.scale[self.groups[conv.output]]
+        border = self.border if source == self.graph.input else 0.0
+        seen = self.quantized[source]
         shape = (len(seen), *self.shapes[conv.output])
         self.real[conv.output] = np.empty(shape, np.float32 if wide else np.float16)  # which ends at 65504
         given = statistics.moments(self._pairs(conv, border, scale_in, scale_out))
         fitted, weight, scale = self.fit(conv, given, scale_in, scale_out, wide)
         limit = self.graph.activation_top.get(conv.output)
         result = integers.integer_conv(fitted, weight, scale, scale_in, scale_out, wide=wide, limit=limit)
-        self.quantized[conv.output] = requantized(result, batch.columns(conv, seen, border), shape)
+        self.quantized[conv.output] = batch.exact(result, [seen], border)
         return result
+
+    def add(self, add: Add) -> IntAdd:
+        own = [self.scale[self.groups[tensor]] for tensor in add.inputs]
+        scale = self.scale[self.groups[add.output]]
+        top = self.graph.activation_top.get(add.output, arith.ACTIVATION_MAX)
+        result = integers.integer_add(add, own, scale, top)
+        total = batch.forward(add, [self.real[t] * (s / scale) for t, s in zip(add.inputs, own, strict=True)])
+        if add.output in self.graph.activation_scale:
+            total = batch.in_steps(total, np.float32(1), top)
+        self.real[add.output] = total
+        self.quantized[add.output] = batch.exact(result, [self.quantized[t] for t in add.inputs])
+        return result
+
+    def passed(self, node: MaxPool | Concat) -> MaxPool | Concat:
+        """Values stay what they are."""
+        self.real[node.output] = batch.forward(node, [self.real[t] for t in node.inputs])
+        self.quantized[node.output] = batch.exact(node, [self.quantized[t] for t in node.inputs])
+        return node
 
     def _pairs(
         self, conv: Conv, border: np.ndarray | float, scale_in: float, scale_out: float
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """What the convolution sees and what it should give, in units of ``scale_in``; keeps the latter as well."""
+        (source,) = conv.inputs
         matrix = conv.weight.reshape(len(conv.bias), -1).T
         bias = (np.asarray(conv.bias) / scale_in).astype(np.float32)
-        real = batch.columns(conv, self.real[conv.input], border)
-        for (part, x), (_, seen) in zip(real, batch.columns(conv, self.quantized[conv.input], border), strict=True):
+        real = batch.columns(conv, self.real[source], border)
+        for (part, x), (_, seen) in zip(real, batch.columns(conv, self.quantized[source], border), strict=True):
             wanted = x @ matrix + bias
             kept = self.real[conv.output]
             given = np.maximum(wanted, 0) * np.float32(scale_in / scale_out)
@@ -186,22 +178,13 @@ class _Calibration:
             yield seen, wanted
 
 
-def requantized(conv: IntConv, chunks: Iterator[tuple[slice, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
-    """What the integer convolution gives: u8 or u16 of ``shape``.
-
-    ``arith.requantize`` in float64, which holds the products' 41 bits and the half exactly.
-    """
-    result = np.empty(shape, np.uint16 if conv.wide else np.uint8)
-    matrix = conv.weight.reshape(len(conv.bias), -1).T.astype(np.float32)
-    factor = np.ldexp(conv.multiplier.astype(np.float64), -conv.shift)
-    offset = conv.bias * factor + 0.5
-    for part, x in chunks:
-        values = (x @ matrix).astype(np.float64)
-        values *= factor
-        values += offset
-        np.clip(np.floor(values, out=values), 0, conv.top, out=values)
-        result[part] = values.reshape(-1, *shape[1:])
-    return result
+QUANTIZE: dict[type, Callable[..., IntNode]] = {  # of the calibration and a node, what becomes of it
+    Conv: _Calibration.conv,
+    Add: _Calibration.add,
+    MaxPool: _Calibration.passed,
+    Concat: _Calibration.passed,
+    GlobalAverage: lambda _, node: node,  # the end: nothing reads it
+}
 
 
 def fit(

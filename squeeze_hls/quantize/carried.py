@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Add, Conv, Graph, IntConv, IntNetwork, IntNode, verify_int_network
+from squeeze_hls.network.ir import Graph, IntNetwork, verify_int_network
+from squeeze_hls.network.operators import Add, Concat, Conv, GlobalAverage, IntAdd, IntConv, IntNode, MaxPool
 from squeeze_hls.quantize import export, integers, scales, sparse_calibration, thresholds
 from squeeze_hls.quantize.folding import fold_preprocess
 
@@ -16,7 +19,7 @@ CLOSE = 1 / 32  # of an output step: a bias this near to a whole number of weigh
 
 def is_quantized(graph: Graph) -> bool:
     """Whether weights of the network came with scales."""
-    return any(node.weight_scale is not None for node in graph.nodes if isinstance(node, Conv))
+    return any(conv.weight_scale is not None for conv in graph.convs)
 
 
 def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int = 0) -> IntNetwork:
@@ -27,44 +30,59 @@ def from_quantized(graph: Graph, images: np.ndarray | None = None, *, seed: int 
     pictures ``images``, u8 (N, H, W, 3) RGB, and a note says so; without them InputError does.
     """
     folded, pad_value, notes = fold_preprocess(graph)
-    groups = integers.scale_groups(folded)
+    groups = folded.scale_groups
     scale, chosen = _group_scales(folded, groups, images, np.array(pad_value, np.float32), seed)
-    tops = folded.activation_top
-    nodes: list[IntNode] = []
-    fitted: list[thresholds.Fitted] = []
-    for node in folded.nodes:
-        if isinstance(node, Conv):
-            step = integers.as_float32(_own_scale(node))
-            weight = np.rint(node.weight.astype(np.float64) / step[:, None, None, None])
-            source, target = (scale[groups[t]] for t in (node.input, node.output))
-            weight, step = _finer(node, weight, step, source, target)
-            wide = node.output == integers.averaged(folded)
-            conv = integers.integer_conv(node, weight, step, source, target, wide=wide, limit=tops.get(node.output))
-            unit = step * source
-            bias = np.asarray(node.bias, np.float64) / unit
-            if not _written(conv, bias, step, (source, target), max(pad_value) if node.input == folded.input else 0):
-                fitted.append(thresholds.fit(conv, bias, unit / target))
-                conv = fitted[-1].conv
-            nodes.append(conv)
-        elif isinstance(node, Add):
-            own = [scale[groups[t]] for t in node.inputs]
-            top = tops.get(node.output, arith.ACTIVATION_MAX)
-            nodes.append(integers.integer_add(node, own, scale[groups[node.output]], top))
-        else:
-            nodes.append(node)
+    carry = _Carry(folded, {tensor: scale[group] for tensor, group in groups.items() if group in scale}, max(pad_value))
+    nodes = tuple(CARRY[type(node)](carry, node) for node in folded.nodes)
     network = IntNetwork(
         name=graph.name,
         input=graph.input,
         input_shape=graph.input_shape,
-        nodes=tuple(nodes),
+        nodes=nodes,
         pad_value=pad_value,
         scale=integers.tensor_scales(folded, groups, scale),
         preprocess=folded.preprocess,
         labels=graph.labels,
-        notes=notes + chosen + thresholds.note(fitted),
+        notes=notes + chosen + thresholds.note(carry.fitted),
     )
     verify_int_network(network)
     return network
+
+
+class _Carry:
+    """What becomes of each node; notes the convolutions whose integers had to be fitted."""
+
+    def __init__(self, graph: Graph, scale: dict[str, float], border: int) -> None:
+        self.graph, self.scale, self.border = graph, scale, border
+        self.fitted: list[thresholds.Fitted] = []
+
+    def conv(self, node: Conv) -> IntConv:
+        (tensor,) = node.inputs
+        source, target = self.scale[tensor], self.scale[node.output]
+        step = integers.as_float32(_own_scale(node))
+        weight = np.rint(node.weight.astype(np.float64) / step[:, None, None, None])
+        weight, step = _finer(node, weight, step, source, target)
+        wide, limit = node.output == self.graph.averaged, self.graph.activation_top.get(node.output)
+        conv = integers.integer_conv(node, weight, step, source, target, wide=wide, limit=limit)
+        unit = step * source
+        bias = np.asarray(node.bias, np.float64) / unit
+        if _written(conv, bias, step, (source, target), self.border if tensor == self.graph.input else 0):
+            return conv
+        self.fitted.append(thresholds.fit(conv, bias, unit / target))
+        return self.fitted[-1].conv
+
+    def add(self, node: Add) -> IntAdd:
+        top = self.graph.activation_top.get(node.output, arith.ACTIVATION_MAX)
+        return integers.integer_add(node, [self.scale[t] for t in node.inputs], self.scale[node.output], top)
+
+
+CARRY: dict[type, Callable[..., IntNode]] = {
+    Conv: _Carry.conv,
+    Add: _Carry.add,
+    MaxPool: lambda _, node: node,
+    Concat: lambda _, node: node,
+    GlobalAverage: lambda _, node: node,
+}
 
 
 def _finer(
@@ -116,8 +134,8 @@ def _group_scales(
     """The scale of each group of tensors that share one, and a note where pictures decided."""
     known = {groups[graph.input]: 1.0}
     known |= {groups[t]: float(np.float32(s)) for t, s in graph.activation_scale.items() if t != graph.input}
-    last = integers.averaged(graph)
-    computed = [node.output for node in graph.nodes if isinstance(node, (Conv, Add))]
+    last = graph.averaged
+    computed = [node.output for node in graph.nodes if node.rounds]
     missing = [tensor for tensor in computed if groups[tensor] not in known and tensor != last]
     if not missing:
         return _with_last(graph, groups, known), ()
@@ -137,12 +155,11 @@ def _group_scales(
 
 def _with_last(graph: Graph, groups: dict[str, str], known: dict[str, float]) -> dict[str, float]:
     """Scales with one for the averaged convolution, if it has none: that at which it cannot saturate."""
-    last = integers.averaged(graph)
+    last = graph.averaged
     if groups[last] in known:
         return known
-    conv = next(node for node in graph.nodes if node.output == last)
-    assert isinstance(conv, Conv)
-    return known | {groups[last]: _safe_scale(conv, known[groups[conv.input]])}
+    conv = integers.averaged_conv(graph)
+    return known | {groups[last]: _safe_scale(conv, known[groups[conv.inputs[0]]])}
 
 
 def _safe_scale(conv: Conv, scale_in: float) -> float:

@@ -13,8 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze_hls.network.ir import Concat, Conv, Graph, GraphNode, MaxPool, node_inputs
-from squeeze_hls.quantize import integers
+from squeeze_hls.network.ir import Conv, Graph, GraphNode
 from squeeze_hls.quantize import operators as batch
 
 PICTURES = 32  # are enough to know the range of every channel
@@ -31,7 +30,7 @@ def equalize(graph: Graph, images: np.ndarray, border: np.ndarray) -> Graph:
     live = (reach > 0) & (weight > 0) & ~fixed
     factor = np.ones(len(fixed))
     factor[live] = weight[live] ** WEIGHT_POWER / reach[live] ** ACTIVATION_POWER
-    groups = integers.scale_groups(graph)
+    groups = graph.scale_groups
     for group in set(groups.values()):
         members = np.unique(np.concatenate([channel[t] for t, g in groups.items() if g == group]))
         members = members[live[members]]
@@ -46,16 +45,15 @@ def _channels(graph: Graph) -> tuple[dict[str, np.ndarray], np.ndarray]:
     channel = {graph.input: np.arange(graph.input_shape[2])}
     count, kept = graph.input_shape[2], [channel[graph.input]]
     for node in graph.nodes:
-        sources = [channel[t] for t in node_inputs(node)]
+        sources = [channel[t] for t in node.inputs]
         if isinstance(node, Conv):
-            channel[node.output] = np.arange(count, count + len(node.bias))
-            count += len(node.bias)
-        elif isinstance(node, Concat):
+            channel[node.output] = np.arange(count, count + node.outputs)
+            count += node.outputs
+        elif node.shares_scale:
             channel[node.output] = np.concatenate(sources)
-        else:
+        else:  # sums and averages need channels as they are
             channel[node.output] = sources[0]
-            if not isinstance(node, MaxPool):  # Add and GlobalAverage need channels as they are
-                kept += sources
+            kept += sources
     fixed = np.zeros(count, bool)
     fixed[np.concatenate(kept)] = True
     return channel, fixed
@@ -68,27 +66,25 @@ def _activation_reach(
     total = np.zeros(count)
     for start in range(0, len(images), 4):
         tensors = batch.run(graph, images[start : start + 4], border)
-        for node in graph.nodes:
-            if isinstance(node, Conv):
-                total[channel[node.output]] += tensors[node.output].max(axis=(1, 2)).sum(axis=0)
+        for conv in graph.convs:
+            total[channel[conv.output]] += tensors[conv.output].max(axis=(1, 2)).sum(axis=0)
     return total / len(images)
 
 
 def _weight_reach(graph: Graph, channel: dict[str, np.ndarray], count: int) -> np.ndarray:
     """Largest weight that reads each channel, in shares of the largest of its filter."""
     reach = np.zeros(count)
-    for node in graph.nodes:
-        if isinstance(node, Conv):
-            size = np.abs(node.weight).max(axis=(1, 2))
-            largest = size.max(axis=1, keepdims=True)
-            share = (size / np.where(largest > 0, largest, 1)).max(axis=0)
-            np.maximum.at(reach, channel[node.input], share)
+    for conv in graph.convs:
+        size = np.abs(conv.weight).max(axis=(1, 2))
+        largest = size.max(axis=1, keepdims=True)
+        share = (size / np.where(largest > 0, largest, 1)).max(axis=0)
+        np.maximum.at(reach, channel[conv.inputs[0]], share)
     return reach
 
 
 def _scaled(node: GraphNode, channel: dict[str, np.ndarray], factor: np.ndarray) -> GraphNode:
     if not isinstance(node, Conv):
         return node
-    ahead, behind = factor[channel[node.output]], factor[channel[node.input]]
+    ahead, behind = factor[channel[node.output]], factor[channel[node.inputs[0]]]
     weight = node.weight * ahead[:, None, None, None] / behind
     return replace(node, weight=weight.astype(np.float32), bias=node.bias * ahead)

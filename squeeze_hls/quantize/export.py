@@ -9,6 +9,8 @@ same integers: they are recomputed from the same float32 numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -16,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from squeeze_hls import __version__
 from squeeze_hls.frontend import LABELS_KEY, PREPROCESS_KEY, labels_to_json, preprocess_to_json
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool, type_max
+from squeeze_hls.network.ir import IntNetwork
+from squeeze_hls.network.operators import Concat, GlobalAverage, IntAdd, IntConv, IntNode, MaxPool, type_max
 from squeeze_hls.quantize.integers import as_float32
 
 OPSET = 21  # the first whose QuantizeLinear writes uint16
@@ -88,31 +91,34 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
 
-    def write(self, node: IntConv | MaxPool | Concat | IntAdd | GlobalAverage) -> None:
-        if isinstance(node, IntConv):
-            self._conv(node)
-        elif isinstance(node, MaxPool):
-            size, step = [node.kernel] * 2, [node.stride] * 2
-            self._node(
-                "MaxPool", [node.input], node.output, node.name,
-                kernel_shape=size, strides=step, ceil_mode=int(node.ceil),
-            )  # fmt: skip
-        elif isinstance(node, Concat):
-            self._node("Concat", list(node.inputs), node.output, node.name, axis=1)
-        elif isinstance(node, IntAdd):
-            total, positive = self._own(f"{node.output}/sum"), self._own(f"{node.output}/relu")
-            self._node("Sum", list(node.inputs), total, node.name)
-            self._clamp(total, positive, node, arith.ACTIVATION_MAX)
-            self._quantizer(positive, node.output, arith.ACTIVATION_MAX)
-        else:
-            self._node("GlobalAveragePool", [node.input], node.output, node.name)
-            self._node("Flatten", [node.output], self.result, f"{node.name}/flatten", axis=1)
+    def write(self, node: IntNode) -> None:
+        WRITE[type(node)](self, node)
 
-    def _conv(self, conv: IntConv) -> None:
-        scale_in, scale_out = self.scale[conv.input], self.scale[conv.output]
+    def max_pool(self, node: MaxPool) -> None:
+        self._node(
+            "MaxPool", node.inputs, node.output, node.name,
+            kernel_shape=[node.kernel] * 2, strides=[node.stride] * 2, ceil_mode=int(node.ceil),
+        )  # fmt: skip
+
+    def concat(self, node: Concat) -> None:
+        self._node("Concat", node.inputs, node.output, node.name, axis=1)
+
+    def add(self, node: IntAdd) -> None:
+        total, positive = self._own(f"{node.output}/sum"), self._own(f"{node.output}/relu")
+        self._node("Sum", node.inputs, total, node.name)
+        self._clamp(total, positive, node, arith.ACTIVATION_MAX)
+        self._quantizer(positive, node.output, arith.ACTIVATION_MAX)
+
+    def average(self, node: GlobalAverage) -> None:
+        self._node("GlobalAveragePool", node.inputs, node.output, node.name)
+        self._node("Flatten", [node.output], self.result, f"{node.name}/flatten", axis=1)
+
+    def conv(self, conv: IntConv) -> None:
+        (source,) = conv.inputs
+        scale_in, scale_out = self.scale[source], self.scale[conv.output]
         scale = weight_scale(conv, scale_in, scale_out)
         bias = conv.bias + lift(conv)
-        if conv.input == self.network.input:  # the exported input is pixel - pad_value
+        if source == self.network.input:  # the exported input is pixel - pad_value
             bias += (conv.weight.astype(np.int64) * np.array(self.network.pad_value)).sum(axis=(1, 2, 3))
         name, pads = conv.output, conv.pads
         kernel = np.ascontiguousarray(conv.weight.transpose(0, 3, 1, 2))
@@ -122,10 +128,10 @@ class _Writer:
         shape = {"kernel_shape": list(conv.kernel), "strides": [conv.stride] * 2}
         shape["pads"] = [pads.top, pads.left, pads.bottom, pads.right]
         if self.format == "qonnx":
-            self._node("Conv", [conv.input, weight, offset], sums, conv.name, **shape)
+            self._node("Conv", [source, weight, offset], sums, conv.name, **shape)
         else:
             products = self._own(f"{name}/products")
-            self._node("Conv", [conv.input, weight], products, conv.name, **shape)
+            self._node("Conv", [source, weight], products, conv.name, **shape)
             self._add_bias(products, offset, sums, f"{conv.name}/bias", len(conv.bias))
         self._clamp(sums, positive, conv, type_max(conv.wide))
         self._quantizer(positive, name, type_max(conv.wide))
@@ -189,7 +195,7 @@ class _Writer:
             name += "~"
         return name
 
-    def _node(self, kind: str, inputs: list[str], output: str, name: str, **attributes: object) -> None:
+    def _node(self, kind: str, inputs: Sequence[str], output: str, name: str, **attributes: object) -> None:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=name, **attributes))  # type: ignore[arg-type]
 
     def _put(self, name: str, values: np.ndarray) -> str:
@@ -197,3 +203,12 @@ class _Writer:
             name, numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name)
         )
         return name
+
+
+WRITE: dict[type, Callable[..., None]] = {
+    IntConv: _Writer.conv,
+    MaxPool: _Writer.max_pool,
+    Concat: _Writer.concat,
+    IntAdd: _Writer.add,
+    GlobalAverage: _Writer.average,
+}

@@ -15,18 +15,8 @@ import numpy as np
 
 from squeeze_hls.errors import InputError, MissingToolError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import (
-    Add,
-    Concat,
-    Conv,
-    Graph,
-    IntAdd,
-    IntConv,
-    IntNetwork,
-    MaxPool,
-    node_inputs,
-    verify_int_network,
-)
+from squeeze_hls.network.ir import Graph, IntNetwork, verify_int_network
+from squeeze_hls.network.operators import Add, Concat, Conv, Convolution, GlobalAverage, IntAdd, IntConv, MaxPool
 from squeeze_hls.progress import Stage
 from squeeze_hls.quantize import coded, export, integers
 
@@ -94,9 +84,7 @@ def finetune(
         ]
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, batches)
-    teacher = {
-        n.name: torch.from_numpy(n.weight.transpose(0, 3, 1, 2).copy()) for n in graph.nodes if isinstance(n, Conv)
-    }
+    teacher = _teacher(torch, graph)
     values: dict[str, Any] = {}
     for number in range(batches):
         if number % REFRESH == 0:
@@ -126,7 +114,7 @@ def finetune(
 
 
 def _layer(torch: Any, network: IntNetwork, conv: IntConv) -> _Layer:
-    scale_in, scale_out = network.scale[conv.input], network.scale[conv.output]
+    scale_in, scale_out = network.scale[conv.inputs[0]], network.scale[conv.output]
     step = export.weight_scale(conv, scale_in, scale_out)
     weight = torch.from_numpy(conv.weight.transpose(0, 3, 1, 2).astype(np.float32))
     bias = torch.from_numpy((conv.bias * step * scale_in / scale_out).astype(np.float32))
@@ -185,7 +173,15 @@ def _crops(torch: Any, images: np.ndarray, rng: np.random.Generator) -> torch.Te
     return torch.cat(parts).round().clamp(0, 255)
 
 
-def _convolved(torch: Any, node: Conv | IntConv, x: torch.Tensor, weight: Any, bias: Any, border: Any) -> torch.Tensor:
+def _teacher(torch: Any, graph: Graph) -> dict[str, torch.Tensor]:
+    """Weights (O, I, kh, kw) of the float network's convolutions."""
+    return {conv.name: torch.from_numpy(conv.weight.transpose(0, 3, 1, 2).copy()) for conv in graph.convs}
+
+
+# --- what the operators compute; feature maps are (N, C, H, W) ---
+
+
+def _convolved(torch: Any, node: Convolution, x: torch.Tensor, weight: Any, bias: Any, border: Any) -> torch.Tensor:
     p = node.pads
     if p and border is not None:
         shift = torch.tensor(border, dtype=torch.float32)[None, :, None, None]
@@ -195,45 +191,61 @@ def _convolved(torch: Any, node: Conv | IntConv, x: torch.Tensor, weight: Any, b
     return torch.nn.functional.conv2d(x, weight, bias, stride=node.stride)
 
 
-def _passed(torch: Any, node: Any, inputs: list[Any]) -> torch.Tensor:
-    """Nodes that have no weights."""
-    if isinstance(node, MaxPool):
-        return torch.nn.functional.max_pool2d(inputs[0], node.kernel, node.stride, ceil_mode=node.ceil)
-    if isinstance(node, Concat):
-        return torch.cat(inputs, 1)
-    if isinstance(node, Add):
-        return sum(inputs[1:], inputs[0])
-    if isinstance(node, IntAdd):
-        scaled = [x * (m / 2**arith.ADD_SHIFT) for x, m in zip(inputs, node.multiplier, strict=True)]
-        return _rounded(sum(scaled[1:], scaled[0]).clamp(max=node.top))
-    return inputs[0].mean((2, 3))
+def _float_conv(torch: Any, node: Conv, inputs: list[Any], border: Any, weights: dict[str, Any]) -> torch.Tensor:
+    bias = torch.from_numpy(np.asarray(node.bias, np.float32))
+    result = _convolved(torch, node, inputs[0], weights[node.name], bias, border)
+    return result.relu() if node.relu else result
+
+
+def _rounded_conv(torch: Any, node: IntConv, inputs: list[Any], border: Any, layers: dict[str, _Layer]) -> torch.Tensor:
+    layer = layers[node.name]
+    factor = (layer.step * (layer.scale_in / layer.scale_out))[:, None, None, None]
+    weight = _rounded(layer.weight).clamp(arith.WEIGHT_MIN, arith.WEIGHT_MAX) * factor
+    return _rounded(_convolved(torch, node, inputs[0], weight, layer.bias, border).clamp(0, node.top))
+
+
+def _rounded_sum(node: IntAdd, inputs: list[Any]) -> torch.Tensor:
+    scaled = [x * (m / 2**arith.ADD_SHIFT) for x, m in zip(inputs, node.multiplier, strict=True)]
+    return _rounded(sum(scaled[1:], scaled[0]).clamp(max=node.top))
+
+
+def _pooled(torch: Any, node: MaxPool, x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.max_pool2d(x, node.kernel, node.stride, ceil_mode=node.ceil)
+
+
+Compute = Callable[..., Any]  # of PyTorch, a node, its inputs, what surrounds the picture and the convolutions' weights
+
+WITHOUT_WEIGHTS: dict[type, Compute] = {
+    MaxPool: lambda torch, node, inputs, *_: _pooled(torch, node, inputs[0]),
+    Concat: lambda torch, _node, inputs, *_: torch.cat(inputs, 1),
+    GlobalAverage: lambda _torch, _node, inputs, *_: inputs[0].mean((2, 3), keepdim=True),
+}
+FLOAT: dict[type, Compute] = WITHOUT_WEIGHTS | {
+    Conv: _float_conv,
+    Add: lambda _torch, _node, inputs, *_: sum(inputs[1:], inputs[0]),
+}
+ROUNDED: dict[type, Compute] = WITHOUT_WEIGHTS | {
+    IntConv: _rounded_conv,
+    IntAdd: lambda _torch, node, inputs, *_: _rounded_sum(node, inputs),
+}
+
+
+def _tensors(
+    torch: Any, table: dict[type, Compute], network: Graph | IntNetwork, weights: Any, border: Any, x: torch.Tensor
+) -> dict[str, Any]:
+    """Every tensor of the float network, or of the integer one in training."""
+    tensors = {network.input: x}
+    for node in network.nodes:
+        edge = border if network.input in node.inputs else None
+        tensors[node.output] = table[type(node)](torch, node, [tensors[t] for t in node.inputs], edge, weights)
+    return tensors
 
 
 def _float_logits(torch: Any, graph: Graph, weights: dict[str, Any], border: Any, x: torch.Tensor) -> torch.Tensor:
-    tensors = {graph.input: x}
-    for node in graph.nodes:
-        inputs = [tensors[t] for t in node_inputs(node)]
-        if isinstance(node, Conv):
-            edge = border if node.input == graph.input else None
-            bias = torch.from_numpy(np.asarray(node.bias, np.float32))
-            result = _convolved(torch, node, inputs[0], weights[node.name], bias, edge)
-            tensors[node.output] = result.relu() if node.relu else result
-        else:
-            tensors[node.output] = _passed(torch, node, inputs)
-    return tensors[graph.nodes[-1].output]
+    return _tensors(torch, FLOAT, graph, weights, border, x)[graph.nodes[-1].output][:, :, 0, 0]
 
 
 def _logits(torch: Any, network: IntNetwork, layers: dict[str, _Layer], x: torch.Tensor) -> torch.Tensor:
     """Logits in real units; feature maps between are integers."""
-    tensors = {network.input: x}
-    for node in network.nodes:
-        inputs = [tensors[t] for t in node_inputs(node)]
-        if isinstance(node, IntConv):
-            layer, edge = layers[node.name], network.pad_value if node.input == network.input else None
-            factor = (layer.step * (layer.scale_in / layer.scale_out))[:, None, None, None]
-            weight = _rounded(layer.weight).clamp(arith.WEIGHT_MIN, arith.WEIGHT_MAX) * factor
-            result = _convolved(torch, node, inputs[0], weight, layer.bias, edge)
-            tensors[node.output] = _rounded(result.clamp(0, node.top))
-        else:
-            tensors[node.output] = _passed(torch, node, inputs)
-    return tensors[network.nodes[-1].output] * network.scale[node_inputs(network.nodes[-1])[0]]
+    means = _tensors(torch, ROUNDED, network, layers, network.pad_value, x)[network.nodes[-1].output]
+    return means[:, :, 0, 0] * network.scale[network.averaged]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.network.ir import Conv, Graph, Preprocess, node_inputs
+from squeeze_hls.network.ir import Conv, Graph, Preprocess
 
 
 def fold_preprocess(graph: Graph) -> tuple[Graph, tuple[int, int, int], tuple[str, ...]]:
@@ -45,7 +45,7 @@ def fold_preprocess(graph: Graph) -> tuple[Graph, tuple[int, int, int], tuple[st
 
 
 def _first_conv(graph: Graph) -> Conv:
-    readers = [node for node in graph.nodes if graph.input in node_inputs(node)]
+    readers = [node for node in graph.nodes if graph.input in node.inputs]
     if len(readers) != 1 or not isinstance(readers[0], Conv):
         raise InputError(f"{graph.name}: the picture must go into exactly one convolution. Re-export the model.")
     return readers[0]

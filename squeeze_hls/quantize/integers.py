@@ -1,4 +1,4 @@
-"""Real scales to the integers of ``ir.IntNetwork``, the same way for every quantizer.
+"""Real scales to the integers of an ``IntNetwork``, the same way for every quantizer.
 
 Scales are float32 numbers, as ONNX files store them, and all arithmetic on them is float64, so that a
 network that is exported and read back gets the same multipliers and shifts.
@@ -6,47 +6,27 @@ network that is exported and read back gets the same multipliers and shifts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from squeeze_hls.errors import InputError
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import (
+from squeeze_hls.network.ir import Graph, IntNetwork
+from squeeze_hls.network.operators import (
     Add,
     Concat,
     Conv,
-    Graph,
-    GraphNode,
+    GlobalAverage,
     IntAdd,
     IntConv,
-    IntNetwork,
     IntNode,
     MaxPool,
-    node_inputs,
 )
 
 BIAS_MAX = arith.ACCUMULATOR_MAX
 LATTICE_BITS = {False: 13, True: 5}  # u8, u16 outputs
 COARSEST = 12  # bits of the multiplier that may be zero
-
-
-def scale_groups(graph: Graph) -> dict[str, str]:
-    """For each tensor a representative of those that must share its activation scale.
-
-    Pooling and concatenation hand integers on, so their inputs and outputs share one.
-    """
-    parent: dict[str, str] = {}
-
-    def find(tensor: str) -> str:
-        while (above := parent.setdefault(tensor, tensor)) != tensor:
-            tensor = above
-        return tensor
-
-    for node in graph.nodes:
-        find(node.output)
-        if isinstance(node, (MaxPool, Concat)):
-            for tensor in node_inputs(node):
-                parent[find(tensor)] = find(node.output)
-    return {tensor: find(tensor) for tensor in (graph.input, *(n.output for n in graph.nodes))}
 
 
 def as_float32(scale: np.ndarray | float) -> np.ndarray:
@@ -100,7 +80,7 @@ def integer_conv(
         raise InputError(f"{conv.name}: {error}. The scales of weights and activations do not fit.") from error
     return IntConv(
         name=conv.name,
-        input=conv.input,
+        inputs=conv.inputs,
         output=conv.output,
         weight=weight.astype(np.int8),
         bias=bias.astype(np.int32),
@@ -125,26 +105,28 @@ def integer_add(add: Add, scales_in: list[float], scale_out: float, top: int = a
     return IntAdd(name=add.name, inputs=add.inputs, output=add.output, multiplier=multiplier, top=top)
 
 
-def averaged(graph: Graph) -> str:
-    """The tensor that the last node averages: the one that is u16."""
-    return node_inputs(graph.nodes[-1])[0]
+def averaged_conv(graph: Graph) -> Conv:
+    """The convolution whose u16 outputs are averaged; raises InputError where something else is."""
+    for conv in graph.convs:
+        if conv.output == graph.averaged:
+            return conv
+    raise InputError(
+        f"{graph.name}: the average reads '{graph.averaged}', which no convolution gives. Put a 1x1 convolution that "
+        "hands its input on in front of the average."
+    )
 
 
 def hollow(graph: Graph) -> IntNetwork:
     """The network that quantizing gives, with zeros for all its weights: enough to see what the engine makes of it."""
-    nodes = tuple(_hollow(node, node.output == averaged(graph)) for node in graph.nodes)
+    nodes = tuple(HOLLOW[type(node)](node, node.output == graph.averaged) for node in graph.nodes)
     return IntNetwork(name=graph.name, input=graph.input, input_shape=graph.input_shape, nodes=nodes)
 
 
-def _hollow(node: GraphNode, wide: bool) -> IntNode:
-    if isinstance(node, Add):
-        return IntAdd(name=node.name, inputs=node.inputs, output=node.output, multiplier=(1,) * len(node.inputs))
-    if not isinstance(node, Conv):
-        return node
-    outputs = len(node.bias)
+def _hollow_conv(node: Conv, wide: bool) -> IntConv:
+    outputs = node.outputs
     return IntConv(
         name=node.name,
-        input=node.input,
+        inputs=node.inputs,
         output=node.output,
         weight=np.zeros(node.weight.shape, np.int8),
         bias=np.zeros(outputs, np.int32),
@@ -156,9 +138,22 @@ def _hollow(node: GraphNode, wide: bool) -> IntNode:
     )
 
 
+def _hollow_add(node: Add, _: bool) -> IntAdd:
+    return IntAdd(name=node.name, inputs=node.inputs, output=node.output, multiplier=(1,) * len(node.inputs))
+
+
+HOLLOW: dict[type, Callable[..., IntNode]] = {  # of a node, and whether its output is u16
+    Conv: _hollow_conv,
+    Add: _hollow_add,
+    MaxPool: lambda node, _: node,
+    Concat: lambda node, _: node,
+    GlobalAverage: lambda node, _: node,
+}
+
+
 def tensor_scales(graph: Graph, groups: dict[str, str], scale: dict[str, float]) -> dict[str, float]:
     """The scale of every tensor, from those of the groups; the logits are sums over the averaged pixels."""
-    height, width, _ = graph.shapes[averaged(graph)]
+    height, width, _ = graph.shapes[graph.averaged]
     logits = graph.nodes[-1].output
     result = {tensor: scale[group] for tensor, group in groups.items() if tensor != logits}
-    return result | {logits: scale[groups[averaged(graph)]] / (height * width)}
+    return result | {logits: scale[groups[graph.averaged]] / (height * width)}

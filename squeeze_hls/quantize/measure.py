@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze_hls.network.ir import GlobalAverage, IntConv, IntNetwork, node_inputs
-from squeeze_hls.quantize import calibrated
+from squeeze_hls.network.ir import IntNetwork
 from squeeze_hls.quantize import operators as batch
 
 PICTURES = 8  # at a time
@@ -42,21 +41,9 @@ def integer_logits(network: IntNetwork, images: np.ndarray, progress: Progress |
 
     The integers are those of the golden model, many pictures at a time.
     """
-    shapes, parts = network.shapes, []
-    border = np.array(network.pad_value, np.float32)
+    parts, output = [], network.nodes[-1].output
     for start in range(0, len(images), PICTURES):
         if progress:
             progress(start, len(images))
-        tensors = {network.input: images[start : start + PICTURES]}
-        for node in network.nodes:
-            inputs = [tensors[t] for t in node_inputs(node)]
-            if isinstance(node, IntConv):
-                edge = border if node.input == network.input else 0.0
-                shape = (len(inputs[0]), *shapes[node.output])
-                tensors[node.output] = calibrated.requantized(node, batch.columns(node, inputs[0], edge), shape)
-            elif isinstance(node, GlobalAverage):
-                tensors[node.output] = inputs[0].sum(axis=(1, 2), dtype=np.int64)
-            else:
-                tensors[node.output] = batch.apply(node, inputs)
-        parts.append(tensors[network.nodes[-1].output])
-    return np.concatenate(parts) * network.scale[network.nodes[-1].output]
+        parts.append(batch.run_integers(network, images[start : start + PICTURES])[output][:, 0, 0])
+    return np.concatenate(parts) * network.scale[output]

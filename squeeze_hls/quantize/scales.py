@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from squeeze_hls.network import arith
-from squeeze_hls.network.ir import Add, Conv, Graph
+from squeeze_hls.network.ir import Graph
 from squeeze_hls.quantize import integers, rounding
 from squeeze_hls.quantize import operators as batch
 
@@ -22,7 +22,7 @@ def activation_scales(
     """Scale of each group of tensors that share one; the picture's is 1.  Also what each channel reaches.
 
     Runs the float network on the pictures, a few at a time, and keeps a sample of what every convolution
-    and addition gives, and its largest value in each channel (C,).
+    and addition gives, and its largest value in each channel (C,).  Raises InputError where no convolution is averaged.
     """
     samples: dict[str, list[np.ndarray]] = {}
     reach: dict[str, np.ndarray] = {}
@@ -30,7 +30,7 @@ def activation_scales(
     for start in range(0, len(images), BATCH):
         tensors = batch.run(graph, images[start : start + BATCH], border)
         for node in graph.nodes:
-            if isinstance(node, (Conv, Add)):
+            if node.rounds:
                 flat, group = tensors[node.output].reshape(-1), groups[node.output]
                 samples.setdefault(group, []).append(flat[rng.integers(0, flat.size, keep * BATCH)])
                 top = tensors[node.output].max(axis=(0, 1, 2))
@@ -39,7 +39,7 @@ def activation_scales(
     for tensor, tops in reach.items():
         largest[groups[tensor]] = max(largest[groups[tensor]], float(tops.max()))
     result = {}
-    averaged = groups[integers.averaged(graph)]
+    averaged = groups[integers.averaged_conv(graph).output]
     for group, parts in samples.items():
         if group == averaged:
             result[group] = max(largest[group], 1e-6) * WIDE_HEADROOM / arith.WIDE_MAX

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze_hls.network.ir import Conv, Graph
-from squeeze_hls.quantize import integers
+from squeeze_hls.network.ir import Graph
 from squeeze_hls.quantize import operators as batch
 
 MISSED = 1 / 20  # of the channels: so many may rise on the built-in pictures only
@@ -34,7 +33,7 @@ def notes(graph: Graph, images: np.ndarray, border: np.ndarray, reach: dict[str,
 
 
 def _asleep(graph: Graph, border: np.ndarray, reach: dict[str, np.ndarray]) -> tuple[str, ...]:
-    convs = [n for n in graph.nodes if isinstance(n, Conv) and n.output != integers.averaged(graph)]
+    convs = [conv for conv in graph.convs if conv.output != graph.averaged]
     asleep = {conv.name: reach[conv.output] <= 0 for conv in convs}
     channels, at_zero = sum(map(len, asleep.values())), sum(int(a.sum()) for a in asleep.values())
     whole = [name for name, channels_of in asleep.items() if channels_of.all()]
@@ -62,7 +61,7 @@ def _on_builtin_pictures(graph: Graph, border: np.ndarray) -> dict[str, np.ndarr
     result: dict[str, np.ndarray] = {}
     for start in range(0, len(images), PICTURES):
         tensors = batch.run(graph, images[start : start + PICTURES], border)
-        for conv in (node for node in graph.nodes if isinstance(node, Conv)):
+        for conv in graph.convs:
             top = tensors[conv.output].max(axis=(0, 1, 2))
             result[conv.output] = np.maximum(result.get(conv.output, top), top)
     return result

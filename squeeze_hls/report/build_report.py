@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from squeeze_hls.artifacts.bundle import SCHEMA_VERSION
-from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.network.arith import WEIGHT_BITS
-from squeeze_hls.network.ir import IntConv
-from squeeze_hls.plan.lowering import Layer
+from squeeze_hls.plan.overview import RESOURCES as RESOURCES  # for those that add figures to a report
+from squeeze_hls.plan.overview import weight_bits
 from squeeze_hls.plan.planner import Plan
-
-RESOURCES = ("dsp", "bram36", "uram", "lut", "ff")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +63,11 @@ def build_report(
         "weights": _weights(plan),
         "resources": _resources(plan),
         "resources_hls": _resources(plan),
+        "timing": None,
         "synthesis": None,
         "implementation": None,
         **speed(_cycles(plan), plan.clock_mhz, simulated),
-        "layers": [_layer(plan, index, layer) for index, layer in enumerate(plan.layers)],
+        "layers": [asdict(row) | {"output_shape": list(row.output_shape)} for row in plan.table],
         "memory": _memory(plan),
         "checks": [asdict(check) for check in checks],
         "tools": dict(sorted(tools.items())),
@@ -97,7 +95,7 @@ def _weights(plan: Plan) -> dict[str, Any]:
     nonzero = sum(int(np.count_nonzero(conv.weight)) for conv in plan.network.convs)
     return {
         "residency": plan.residency,
-        "bits": max(_bits(conv.weight) for conv in plan.network.convs),
+        "bits": max(weight_bits(conv.weight) for conv in plan.network.convs),
         "dense_bytes": -(-count * WEIGHT_BITS // 8),
         "encoded_bytes": len(plan.weights_bin),
         "density": round(nonzero / count, 6),
@@ -105,12 +103,6 @@ def _weights(plan: Plan) -> dict[str, Any]:
         "uram": plan.resources.uram,
         "streamed_bytes_per_frame": len(plan.stream_bin),
     }
-
-
-def _bits(weight: np.ndarray) -> int:
-    """Smallest two's complement width that holds all weights, at least 2."""
-    low, high = int(weight.min()), int(weight.max())
-    return next(b for b in range(2, 9) if -(1 << (b - 1)) <= low and high < 1 << (b - 1))
 
 
 def _resources(plan: Plan) -> dict[str, Any]:
@@ -135,26 +127,6 @@ def _cycles(plan: Plan) -> dict[str, Any]:
         "ideal": plan.ideal_cycles,
         "predicted": int(timing.total),
         "stalls": {cause: int(getattr(timing, f"stall_{cause}").sum()) for cause in ("weights", "input", "output")},
-    }
-
-
-def _layer(plan: Plan, index: int, layer: Layer) -> dict[str, Any]:
-    mine = [i for i, band in enumerate(plan.bands) if band.layer == index]
-    rows = [end - first for first, end in (plan.bands[i].out_rows for i in mine)]
-    end = plan.timing.end
-    convs: list[IntConv] = [half.conv for half in layer.halves]
-    count = sum(conv.weight.size for conv in convs)
-    return {
-        "name": layer.name,
-        "macs": layer.macs,
-        "band_rows": max(rows),
-        "bands": len(mine),
-        "tiles": layer.groups * len(mine),
-        "density": round(sum(int(np.count_nonzero(conv.weight)) for conv in convs) / count, 6),
-        "bits": max(_bits(conv.weight) for conv in convs),
-        "bytes": plan.store.layer_words[index] * WORD_BYTES,
-        "cycles": sum(int(end[i]) - (int(end[i - 1]) if i else 0) for i in mine),
-        "output_shape": list(layer.target_shape),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from squeeze_hls.errors import MissingToolError
-from squeeze_hls.report.statistics import Comparison, Side
+from squeeze_hls.report.accuracy import Comparison, Side
 
 COLOURS = ("#5b7fa6", "#d98841")
 FORMATS = ("png", "svg", "pdf")

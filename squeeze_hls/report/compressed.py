@@ -19,7 +19,7 @@ PAPER = (  # Table 2: approach, data type, megabytes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class ConvRow:
     """A convolution before and after, as in the paper's Table 1; biases are not counted."""
 
     name: str
@@ -33,7 +33,7 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class SizeRow:
     """A row of the paper's Table 2."""
 
     what: str
@@ -46,14 +46,14 @@ class Size:
         return ALEXNET_BYTES / self.bytes
 
 
-def layers(network: IntNetwork) -> tuple[Layer, ...]:
+def layers(network: IntNetwork) -> tuple[ConvRow, ...]:
     """Every convolution of a network."""
     found = []
     for conv in network.convs:
         weight, kept = conv.weight, int(np.count_nonzero(conv.weight))
         bits = entropy_bits(weight)
         found.append(
-            Layer(
+            ConvRow(
                 name=conv.name,
                 filter=f"{conv.kernel[0]}x{conv.kernel[1]}",
                 before=weight.size,
@@ -72,12 +72,12 @@ def _width(low: int, high: int) -> int:
     return max((-low - 1 if low < 0 else 0).bit_length(), high.bit_length()) + 1
 
 
-def sizes(rows: Sequence[Layer], stored_bytes: int) -> tuple[Size, ...]:
+def sizes(rows: Sequence[ConvRow], stored_bytes: int) -> tuple[SizeRow, ...]:
     """The paper's models and this one before and after, largest first."""
     weights = sum(row.before for row in rows)
     own = [
-        Size(what="this network, not compressed", bits="32 bit", bytes=4 * weights),
-        Size(what="this network, compressed", bits=f"{8 * stored_bytes / weights:.2f} bit", bytes=stored_bytes),
+        SizeRow(what="this network, not compressed", bits="32 bit", bytes=4 * weights),
+        SizeRow(what="this network, compressed", bits=f"{8 * stored_bytes / weights:.2f} bit", bytes=stored_bytes),
     ]
-    paper = [Size(what=what, bits=bits, bytes=round(megabytes * 1e6)) for what, bits, megabytes in PAPER]
-    return (Size(what="AlexNet", bits="32 bit", bytes=ALEXNET_BYTES), *sorted(paper + own, key=lambda s: -s.bytes))
+    paper = [SizeRow(what=what, bits=bits, bytes=round(megabytes * 1e6)) for what, bits, megabytes in PAPER]
+    return (SizeRow(what="AlexNet", bits="32 bit", bytes=ALEXNET_BYTES), *sorted(paper + own, key=lambda s: -s.bytes))

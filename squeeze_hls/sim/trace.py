@@ -8,7 +8,8 @@ import numpy as np
 
 from squeeze_hls.engine.addresses import output_pixels, writes
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.engine.program import Program, Row
+from squeeze_hls.engine.program import Program
+from squeeze_hls.engine.records import InstructionRecord, LayerRecord
 from squeeze_hls.errors import MismatchError
 
 _ADDRESS_BITS = 20
@@ -39,14 +40,18 @@ def rebuild(program: Program, engine: EngineConfig, trace: np.ndarray) -> Iterat
 
 
 def _written(
-    index: int, program: Program, layer: Row, instruction: Row, engine: EngineConfig, trace: np.ndarray
+    index: int,
+    program: Program,
+    layer: LayerRecord,
+    instruction: InstructionRecord,
+    engine: EngineConfig,
+    trace: np.ndarray,
 ) -> np.ndarray:
     pixels = output_pixels(layer, instruction)
     bank, address = writes(layer, instruction, program.buffers[instruction.target], pixels, engine.pix)
     owned = np.zeros(layer.out_words, bool)
-    for half in program.halves(layer):
-        first = getattr(layer, f"offset_{half}")
-        owned[first : first + getattr(layer, f"words_{half}")] = True
+    for half in layer.halves:
+        owned[half.offset : half.offset + half.words] = True
     expected = ((bank[:, None] << _ADDRESS_BITS) + address)[:, owned].reshape(-1)
     got = (trace["bank"].astype(np.int64) << _ADDRESS_BITS) + trace["address"]
     order, places = np.argsort(got, kind="stable"), np.argsort(expected, kind="stable")

@@ -15,7 +15,7 @@ from pathlib import Path
 from squeeze_hls import tools
 from squeeze_hls.emit.rtl import parameters, rtl_sources
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.paths import SIM_SOURCES
+from squeeze_hls.paths import RTL_SOURCES, SIM_SOURCES
 
 TOP = "squeeze_engine"
 HARNESS = SIM_SOURCES / "engine.cpp"
@@ -38,8 +38,11 @@ def compile_engine(
     sources: Sequence[Path] | None = None,
     waves: str | None = None,
     before: Callable[[], None] | None = None,
+    rtl: Path = RTL_SOURCES,
 ) -> Path:
     """The library of an engine; one of the same inputs is kept in ``build_dir``.
+
+    ``rtl`` is the folder of the modules.
 
     ``extra`` are further parameters, as -G takes them: ``emit.rtl.loaded(plan, prefix)`` for an engine with
     initial contents.  ``sources`` replace hw/rtl by a netlist: then there are no parameters, and
@@ -49,7 +52,7 @@ def compile_engine(
     Raises MissingToolError without Verilator, ToolFailedError where it fails.
     """
     program, environment = tools.require_verilator()
-    chosen = list(sources) if sources is not None else [OBSERVE, *rtl_sources()]
+    chosen = list(sources) if sources is not None else [OBSERVE, *rtl_sources(rtl)]
     given = {} if sources is not None else parameters(engine) | dict(extra or {})
     flags = [*CXX_FLAGS, *(["-DSQUEEZE_OBSERVE"] if sources is None else [])]
     options = [*OPTIONS, *(f"-G{name}={value}" for name, value in given.items())]

@@ -8,10 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Bit = int | str  # a number names a net; "0", "1" and "x" are constants
-Arc = tuple[Bit, Bit]  # from an input to an output that follows it without a clock edge
+
+
+class Arc(NamedTuple):
+    """From an input to an output that follows it without a clock edge."""
+
+    source: Bit
+    port: str
+    number: int  # of the bit in its port
+    target: Bit
+    output: str
+    output_number: int
+
 
 # LUT sites of a cell.  MUXF and CARRY have sites of their own; an inverter is a LUT unless the placer finds better.
 LUTS = {
@@ -26,9 +37,9 @@ ULTRA_RAMS = frozenset({"URAM288", "URAM288_BASE"})
 # Neither logic nor registers: clock and pin buffers, constants, and Yosys' notes on the hierarchy.
 IGNORED = frozenset({"BUFG", "IBUF", "OBUF", "VCC", "GND", "$scopeinfo"})
 
-_GATES = re.compile(r"LUT[1-6]|INV|MUXF[789]")
+GATES = re.compile(r"LUT[1-6]|INV|MUXF[789]")
 _CARRIES = frozenset({"CARRY4", "CARRY8"})
-_CLOCKS = frozenset({"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK"})
+CLOCKS = frozenset({"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK"})
 # Registers of a DSP48 between an input and P: with all of them 0 the path is combinational.
 _DSP_STAGES = {
     "A": ("AREG", "ADREG", "MREG", "PREG"), "ACIN": ("AREG", "ADREG", "MREG", "PREG"),
@@ -70,18 +81,18 @@ def count(cells: Mapping[str, int]) -> Count:
 
 def _known(kind: str) -> bool:
     groups = (LUTS, FLIP_FLOPS, DSPS, BLOCK_RAMS, ULTRA_RAMS, IGNORED, _CARRIES)
-    return any(kind in group for group in groups) or _GATES.fullmatch(kind) is not None
+    return any(kind in group for group in groups) or GATES.fullmatch(kind) is not None
 
 
 def arcs(cell: Mapping[str, Any]) -> Iterator[Arc]:
     """Every combinational way through a cell of a JSON netlist, from nets alone: constants begin no path."""
-    return ((a, z) for a, z in _all_arcs(cell) if isinstance(a, int))
+    return (arc for arc in _all_arcs(cell) if isinstance(arc.source, int))
 
 
 def _all_arcs(cell: Mapping[str, Any]) -> Iterator[Arc]:
     kind, pins = cell["type"], cell["connections"]
-    if _GATES.fullmatch(kind):
-        yield from ((a, z) for port, bits in pins.items() if port != "O" for a in bits for z in pins["O"])
+    if GATES.fullmatch(kind):
+        yield from (arc for port in pins if port != "O" for arc in _between(pins, port, "O"))
     elif kind in _CARRIES:
         yield from _carry_arcs(pins)
     elif kind in DSPS:
@@ -90,30 +101,41 @@ def _all_arcs(cell: Mapping[str, Any]) -> Iterator[Arc]:
         yield from _memory_arcs(pins)
 
 
+def _between(pins: Mapping[str, list[Bit]], port: str, output: str) -> Iterator[Arc]:
+    """From every bit of one port to every bit of another."""
+    for index, source in enumerate(pins.get(port, ())):
+        for number, target in enumerate(pins.get(output, ())):
+            yield Arc(source, port, index, target, output, number)
+
+
 def ends(cell: Mapping[str, Any]) -> Iterator[tuple[str, Bit]]:
     """Ports and bits of a cell whose value a clock edge takes."""
     kind = cell["type"]
-    if kind in IGNORED or kind in _CARRIES or _GATES.fullmatch(kind):
+    if kind in IGNORED or kind in _CARRIES or GATES.fullmatch(kind):
         return
-    through = {a for a, _ in _dsp_arcs(cell)} if kind in DSPS else set()
+    through = {arc.source for arc in _dsp_arcs(cell)} if kind in DSPS else set()
     for port, direction in cell["port_directions"].items():
-        if direction == "input" and port not in _CLOCKS:
+        if direction == "input" and port not in CLOCKS:
             yield from ((port, bit) for bit in cell["connections"].get(port, ()) if bit not in through)
 
 
 def _carry_arcs(pins: Mapping[str, list[Bit]]) -> Iterator[Arc]:
     """A carry runs upwards: operand bit k reaches the sums and carries from k on."""
-    outputs = [*enumerate(pins.get("O", ())), *enumerate(pins.get("CO", ()))]
-    for port in ("DI", "S"):
-        yield from ((a, z) for k, a in enumerate(pins.get(port, ())) for n, z in outputs if n >= k)
-    for port in ("CI", "CYINIT", "CI_TOP"):
-        for a in pins.get(port, ()):
-            yield from ((a, z) for n, z in outputs if port != "CI_TOP" or n >= 4)
+    for output in ("O", "CO"):
+        for port in ("DI", "S"):
+            yield from (arc for arc in _between(pins, port, output) if _upwards(arc))
+        for port in ("CI", "CYINIT", "CI_TOP"):
+            yield from (a for a in _between(pins, port, output) if port != "CI_TOP" or a.output_number >= 4)
+
+
+def _upwards(arc: Arc) -> bool:
+    """Whether a carry takes this way; an operand's DI is not in the sum of its own bit, which takes S."""
+    return arc.output_number >= arc.number + (arc.port == "DI" and arc.output == "O")
 
 
 def _memory_arcs(pins: Mapping[str, list[Bit]]) -> Iterator[Arc]:
     """Distributed RAM and shift registers: each read address to its own output."""
-    for port, bits in pins.items():
+    for port in pins:
         if port.startswith("ADDR"):
             outputs = [f"DO{port[4:]}"]  # ADDRA reads DOA
         elif port.startswith("DPRA"):
@@ -122,17 +144,18 @@ def _memory_arcs(pins: Mapping[str, list[Bit]]) -> Iterator[Arc]:
             outputs = ["O", "SPO", "Q", "Q15", "Q31"]
         else:
             continue
-        yield from ((a, z) for a in bits for output in outputs for z in pins.get(output, ()))
+        yield from (arc for output in outputs for arc in _between(pins, port, output))
 
 
 def _dsp_arcs(cell: Mapping[str, Any]) -> Iterator[Arc]:
-    pins, parameters = cell["connections"], cell["parameters"]
-    outputs = [z for port in ("P", "PCOUT", "CARRYOUT", "PATTERNDETECT") for z in pins.get(port, ())]
+    pins = cell["connections"]
     for port, stages in _DSP_STAGES.items():
-        if not any(_value(parameters.get(stage, "0")) for stage in stages):
-            yield from ((a, z) for a in pins.get(port, ()) for z in outputs)
+        if not any(parameter(cell, stage, 0) for stage in stages):
+            for output in ("P", "PCOUT", "CARRYOUT", "PATTERNDETECT"):
+                yield from _between(pins, port, output)
 
 
-def _value(parameter: str | int) -> int:
-    """A parameter as Yosys writes it: binary digits."""
-    return parameter if isinstance(parameter, int) else int(parameter, 2)
+def parameter(cell: Mapping[str, Any], name: str, default: int) -> int:
+    """A parameter that is a number, which Yosys writes in binary digits."""
+    value = cell["parameters"].get(name, default)
+    return value if isinstance(value, int) else int(value, 2)

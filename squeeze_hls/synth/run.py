@@ -21,10 +21,12 @@ from squeeze_hls.progress import Stage
 from squeeze_hls.sim.verilate import TOP
 from squeeze_hls.synth import job
 from squeeze_hls.synth.cells import Count, count
-from squeeze_hls.synth.levels import Path as LogicPath
-from squeeze_hls.synth.levels import deepest_path
+from squeeze_hls.synth.logic_levels import Path as LogicPath
+from squeeze_hls.synth.logic_levels import deepest_path
+from squeeze_hls.synth.static_timing import TimingGraph
 
 FAMILIES = {"xc7": r"xc7", "xcup": r"xczu|xck26|xcku\d+p|xcvu\d+p|xcau"}  # of Yosys, by the beginning of a part's name
+TIMED = "xc7"
 SECONDS = 3600
 
 
@@ -48,6 +50,7 @@ class Synthesis:
     count: Count
     deepest: LogicPath
     memories: tuple[Memory, ...]
+    timing: TimingGraph | None = None  # at speed grade -1; None where the delays of the family's cells are not public
 
 
 def family_of(part: str) -> str:
@@ -123,6 +126,7 @@ def _read(netlist: Mapping[str, Any], memories: list[dict[str, Any]], top: str, 
             count=count(cells),
             deepest=deepest_path(module),
             memories=tuple(Memory(**memory) for memory in memories),
+            timing=TimingGraph(module) if family == TIMED else None,
         )
     except ValueError as error:
         raise ToolFailedError(f"the netlist of {top} cannot be read: {error}") from error

@@ -6,8 +6,8 @@ import pytest
 
 from squeeze_hls.emit.block_design.design import INTC_REGISTERS as R
 from squeeze_hls.sim.board.clocks import CRL, ZYNQ, ClockRegisters
+from squeeze_hls.sim.board.dram import FIRST, PAGE, Memory
 from squeeze_hls.sim.board.intc import InterruptController
-from squeeze_hls.sim.board.memory import FIRST, PAGE, Memory
 
 
 class Lines:

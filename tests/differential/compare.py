@@ -39,8 +39,8 @@ def compare_network(case: Case, network: IntNetwork, graph: Graph, pixels: np.nd
     slack = np.full(pixels.shape, PICTURE_SLACK if case.picture_quantizer and graph.preprocess.levels is None else 0.0)
     have: dict[str, Known] = {network.input: Known(pixels, slack, np.full(3, 255))}
     for node in network.nodes:
-        inputs = [have[t] for t in ir.node_inputs(node)]
-        border = _border(network, graph) if network.input in ir.node_inputs(node) else Border()
+        inputs = [have[t] for t in node.inputs]
+        border = _border(network, graph) if network.input in node.inputs else Border()
         computed = compute(node, inputs, error, border)
         if isinstance(node, ir.GlobalAverage):
             scale = network.scale[node.output]
@@ -103,9 +103,9 @@ def compare_graph(case: Case, graph: Graph, seen: np.ndarray, pairs: Pairs) -> L
     have: dict[str, np.ndarray] = {graph.input: seen.transpose(0, 2, 3, 1)}
     spread: dict[str, np.ndarray] = {graph.input: np.zeros(have[graph.input].shape, np.float32)}
     for node in graph.nodes:
-        inputs = [have[t] for t in ir.node_inputs(node)]
-        result = batch.apply(node, inputs)
-        spread[node.output] = variance(node, inputs, [spread[t] for t in ir.node_inputs(node)], result)
+        inputs = [have[t] for t in node.inputs]
+        result = batch.forward(node, inputs)
+        spread[node.output] = variance(node, inputs, [spread[t] for t in node.inputs], result)
         found = pairs.get(node.output, [])
         if isinstance(node, ir.GlobalAverage):
             logits = result.reshape(-1).astype(np.float64)

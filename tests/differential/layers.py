@@ -12,6 +12,7 @@ errors do not add up.  The bound of a value, in steps of the output, is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,22 +56,25 @@ class Border:
 
 def compute(node: IntNode, inputs: list[Known], error: float, border: Border) -> Computed:
     """``error`` is that of the judge's sums, relative to the magnitudes."""
-    if isinstance(node, IntConv):
-        return _conv(node, inputs[0], error, border)
-    if isinstance(node, MaxPool):
-        pooled = golden.max_pool(inputs[0].integers, node.kernel, node.stride, node.ceil)
-        slack = golden.max_pool(inputs[0].slack, node.kernel, node.stride, node.ceil)
-        return Computed(pooled.astype(np.float64), slack + error * pooled + ON_GRID, pooled, inputs[0].top)
-    if isinstance(node, Concat):
-        joined, slack = (np.concatenate([getattr(x, key) for x in inputs], axis=2) for key in ("integers", "slack"))
-        bound = slack + error * joined + ON_GRID
-        return Computed(joined.astype(np.float64), bound, joined, np.concatenate([x.top for x in inputs]))
-    if isinstance(node, IntAdd):
-        return _add(node, inputs, error)
-    assert isinstance(node, GlobalAverage), f"a kind of layer that is not judged: {type(node).__name__}"
-    total = golden.pixel_sum(inputs[0].integers).reshape(1, 1, -1).astype(np.float64)
-    slack = inputs[0].slack.sum(axis=(0, 1), keepdims=True)
-    error = max(error, inputs[0].integers[:, :, 0].size * 2.0**-24)  # pixels that are alike are rounded alike
+    return COMPUTE[type(node)](node, inputs, error, border)
+
+
+def _pool(node: MaxPool, x: Known, error: float) -> Computed:
+    pooled = golden.max_pool(x.integers, node.kernel, node.stride, node.ceil)
+    slack = golden.max_pool(x.slack, node.kernel, node.stride, node.ceil)
+    return Computed(pooled.astype(np.float64), slack + error * pooled + ON_GRID, pooled, x.top)
+
+
+def _concat(inputs: list[Known], error: float) -> Computed:
+    joined, slack = (np.concatenate([getattr(x, key) for x in inputs], axis=2) for key in ("integers", "slack"))
+    bound = slack + error * joined + ON_GRID
+    return Computed(joined.astype(np.float64), bound, joined, np.concatenate([x.top for x in inputs]))
+
+
+def _average(x: Known, error: float) -> Computed:
+    total = golden.pixel_sum(x.integers).reshape(1, 1, -1).astype(np.float64)
+    slack = x.slack.sum(axis=(0, 1), keepdims=True)
+    error = max(error, x.integers[:, :, 0].size * 2.0**-24)  # pixels that are alike are rounded alike
     bound = slack + error * (total + slack) + ON_GRID
     return Computed(total, bound, total, np.full(total.shape[2], np.inf))
 
@@ -130,3 +134,12 @@ def known(judged: np.ndarray, top: np.ndarray, *, clips: bool) -> Known:
 
 def on_grid(values: np.ndarray) -> np.ndarray:
     return np.abs(values - np.rint(values)) <= ON_GRID + values * 2.0**-22
+
+
+COMPUTE: dict[type, Callable[..., Computed]] = {
+    IntConv: lambda node, inputs, error, border: _conv(node, inputs[0], error, border),
+    MaxPool: lambda node, inputs, error, _: _pool(node, inputs[0], error),
+    Concat: lambda _node, inputs, error, _: _concat(inputs, error),
+    IntAdd: lambda node, inputs, error, _: _add(node, inputs, error),
+    GlobalAverage: lambda _node, inputs, error, _: _average(inputs[0], error),
+}

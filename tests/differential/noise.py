@@ -21,10 +21,10 @@ def variance(node: GraphNode, values: list[np.ndarray], variances: list[np.ndarr
     if isinstance(node, Conv):
         linear = replace(node, bias=np.zeros_like(node.bias), relu=False)
         steps = np.abs(node.weight).max(axis=(1, 2, 3), keepdims=True) / WEIGHT_MAX
-        carried = batch.apply(replace(linear, weight=node.weight**2), variances)
-        rounded = batch.apply(
+        carried = batch.forward(replace(linear, weight=node.weight**2), variances)
+        rounded = batch.forward(
             replace(linear, weight=np.broadcast_to(steps**2 / 12, node.weight.shape)), [values[0] ** 2]
         )
         return carried + rounded + step**2 / 12
-    carried = batch.apply(node, variances)
+    carried = batch.forward(node, variances)
     return carried + step**2 / 12 if isinstance(node, Add) else carried

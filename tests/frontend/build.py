@@ -124,22 +124,11 @@ def evaluate(graph: ir.Graph, x: np.ndarray) -> dict[str, np.ndarray]:
     Written for the tests, from the definitions; shares nothing with the front end.
     """
     tensors = {graph.input: x[0].transpose(1, 2, 0).astype(np.float64)}
-    averaged = graph.nodes[-1].input  # type: ignore[union-attr]
     for node in graph.nodes:
-        sources = [tensors[t] for t in ir.node_inputs(node)]
-        if isinstance(node, ir.Conv):
-            y = _conv(sources[0], node)
-        elif isinstance(node, ir.MaxPool):
-            y = _windows(sources[0], node.kernel, node.stride, node.ceil)
-        elif isinstance(node, ir.Concat):
-            y = np.concatenate(sources, axis=2)
-        elif isinstance(node, ir.Add):
-            y = np.sum(sources, axis=0)
-        else:
-            y = sources[0].mean(axis=(0, 1), keepdims=True)
+        y = EVALUATE[type(node)](node, [tensors[t] for t in node.inputs])
         scale = graph.activation_scale.get(node.output)
         if scale is not None:
-            top = graph.activation_top.get(node.output, 65535 if node.output == averaged else 255)
+            top = graph.activation_top.get(node.output, 65535 if node.output == graph.averaged else 255)
             y = np.clip(np.rint(y / scale), 0, top) * scale
         tensors[node.output] = y
     return tensors
@@ -165,6 +154,15 @@ def _windows(x: np.ndarray, kernel: int, stride: int, ceil: bool) -> np.ndarray:
             for r in range(rows)
         ]
     )
+
+
+EVALUATE: dict[type, Callable[..., np.ndarray]] = {  # of a node and its inputs (H, W, C)
+    ir.Conv: lambda node, inputs: _conv(inputs[0], node),
+    ir.MaxPool: lambda node, inputs: _windows(inputs[0], node.kernel, node.stride, node.ceil),
+    ir.Concat: lambda _, inputs: np.concatenate(inputs, axis=2),
+    ir.Add: lambda _, inputs: np.sum(inputs, axis=0),
+    ir.GlobalAverage: lambda _, inputs: inputs[0].mean(axis=(0, 1), keepdims=True),
+}
 
 
 def logits(graph: ir.Graph, x: np.ndarray) -> np.ndarray:

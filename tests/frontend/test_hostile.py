@@ -14,8 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.frontend import limits, load_graph
-from squeeze_hls.frontend.limits import MAX_MODEL_BYTES, MAX_NODES
+from squeeze_hls.frontend import input_limits, load_graph
+from squeeze_hls.frontend.input_limits import MAX_MODEL_BYTES, MAX_NODES
 from squeeze_hls.network import ir
 from tests.frontend.build import Builder, fire_model, load, relu, save, tail
 from tests.frontend.dialects import Qdq, Qonnx, network
@@ -229,7 +229,7 @@ def test_folding_limit_is_for_all_together(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(constants, "MAX_FOLDED_ELEMENTS", 128 << 19)
     assert "'bomb': it would make the constants larger" in refusal_of(many_shapes, tmp_path)
-    assert limits.MAX_FOLDED_ELEMENTS == 1 << 26
+    assert input_limits.MAX_FOLDED_ELEMENTS == 1 << 26
 
 
 def refusal_of(make: Callable[[Builder], str], folder: Path) -> str:

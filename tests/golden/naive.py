@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from squeeze_hls.network.ir import Concat, GlobalAverage, IntAdd, IntConv, IntNetwork, MaxPool
@@ -11,20 +13,9 @@ def run(network: IntNetwork, image: np.ndarray) -> dict[str, np.ndarray]:
     """Every tensor, int64."""
     tensors = {network.input: image.astype(np.int64)}
     for node in network.nodes:
-        if isinstance(node, IntConv):
-            border = network.pad_value if node.input == network.input else None
-            result = _conv(node, tensors[node.input], border, network.shapes[node.output])
-        elif isinstance(node, MaxPool):
-            result = _pool(node, tensors[node.input], network.shapes[node.output])
-        elif isinstance(node, Concat):
-            result = np.concatenate([tensors[t] for t in node.inputs], axis=2)
-        elif isinstance(node, IntAdd):
-            result = _add(node, [tensors[t] for t in node.inputs])
-        else:
-            assert isinstance(node, GlobalAverage)
-            x = tensors[node.input]
-            result = np.array([sum(int(v) for v in x[:, :, c].flat) for c in range(x.shape[2])])
-        tensors[node.output] = result
+        border = network.pad_value if network.input in node.inputs else None
+        inputs = [tensors[t] for t in node.inputs]
+        tensors[node.output] = COMPUTE[type(node)](node, inputs, border, network.shapes[node.output])
     return tensors
 
 
@@ -59,3 +50,16 @@ def _pool(node: MaxPool, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         top, left = r * node.stride, c * node.stride
         result[r, c, k] = max(int(v) for v in x[top : top + node.kernel, left : left + node.kernel, k].flat)
     return result
+
+
+def _sum(x: np.ndarray) -> np.ndarray:
+    return np.array([sum(int(v) for v in x[:, :, c].flat) for c in range(x.shape[2])])
+
+
+COMPUTE: dict[type, Callable[..., np.ndarray]] = {  # of a node, its inputs, the border and the output's shape
+    IntConv: lambda node, inputs, border, shape: _conv(node, inputs[0], border, shape),
+    MaxPool: lambda node, inputs, _, shape: _pool(node, inputs[0], shape),
+    Concat: lambda _node, inputs, *_: np.concatenate(inputs, axis=2),
+    IntAdd: lambda node, inputs, *_: _add(node, inputs),
+    GlobalAverage: lambda _node, inputs, *_: _sum(inputs[0]),
+}

@@ -18,7 +18,7 @@ def conv(name: str, source: str, weight: list, bias: list, factor: float, **more
     multiplier, shift = arith.multiplier_and_shift(factor)
     return IntConv(
         name=name,
-        input=source,
+        inputs=(source,),
         output=name,
         weight=values,
         bias=np.array(bias, np.int32),
@@ -96,7 +96,7 @@ def test_average_is_the_sum_of_all_pixels_with_the_border_of_a_padded_convolutio
     inner = conv("a", "image", [[[[1, 0, 0]]]], [0], 1.0)
     pads = Pads(top=1, left=1, bottom=1, right=1)
     last = conv("b", "a", [[[[2]]]], [4], 1.0, pads=pads, wide=True)
-    net = network(inner, last, GlobalAverage(name="sum", input="b", output="logits"), shape=(1, 1, 3))
+    net = network(inner, last, GlobalAverage(name="sum", inputs=("b",), output="logits"), shape=(1, 1, 3))
     result = golden.run(net, np.array([[[3, 0, 0]]], np.uint8))
     assert result["logits"].tolist() == [42]
     assert result["logits"].dtype == np.int32 and result["b"].dtype == np.uint16 and result["a"].dtype == np.uint8
@@ -130,7 +130,7 @@ def _at_the_bound(extra: int) -> IntNetwork:
     # 255 * 31 = 7905 a weight; 1061 weights of 31: 8387205; 2**23 - 1 - 8387205 = 1402 is left for the bias
     first = conv("a", "image", [[[[31, 0, 0]]]] * 1061, [0] * 1061, 1.0)
     last = conv("b", "a", [[[[31] * 1061]]], [1402 + extra], 2.0**-8, wide=True)
-    return network(first, last, GlobalAverage(name="sum", input="b", output="logits"), shape=(1, 1, 3))
+    return network(first, last, GlobalAverage(name="sum", inputs=("b",), output="logits"), shape=(1, 1, 3))
 
 
 def test_an_accumulator_at_the_bound_is_accepted_and_exact() -> None:
@@ -176,7 +176,7 @@ def test_top_k_is_a_softmax_of_scaled_logits() -> None:
         name="net",
         input="image",
         input_shape=(1, 1, 3),
-        nodes=(GlobalAverage(name="sum", input="image", output="logits"),),
+        nodes=(GlobalAverage(name="sum", inputs=("image",), output="logits"),),
         scale={"logits": float(np.log(2) / 10)},
         labels=("cat", "dog"),
     )

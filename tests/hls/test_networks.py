@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from squeeze_hls.board import load_board
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.errors import DoesNotFitError, InputError
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.sim.csim import CSim, SimulatedEngine, run_frames
 from tests.networks import mixed_network
+from tests.schedules import forked_plan, interleaved_rows
 
 from .conftest import RESIDENT, STREAMED, Build
 
@@ -89,3 +92,9 @@ def test_frames_that_were_fetched_ahead_do_not_wait(build: Build) -> None:
         for counters in (first, second):
             assert counters["cycles"] == sum(counters[name] for name in counters if name not in ("frames", "cycles"))
     assert saved > 0
+
+
+@pytest.mark.parametrize("make", [interleaved_rows, forked_plan])
+def test_schedules_beyond_a_chain(build: Build, make: Callable[[EngineConfig], Plan]) -> None:
+    """Rows of several layers that alternate; a map that two layers read."""
+    check(make(RESIDENT), 4, build(RESIDENT, PORTS))

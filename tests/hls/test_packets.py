@@ -144,8 +144,8 @@ def test_residual_operands_are_refused(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("name", "mask"), [("top_a", 0xFF), ("top_a", 0x1FF), ("top_a", 0x8000), ("top_b", 0xFF)])
 def test_largest_outputs_beyond_their_type_are_refused(bench: Bench, name: str, mask: int) -> None:
-    layer = next(i for i, layer in enumerate(bench.plan.program.layers) if layer.half_b)
-    assert bench.plan.program.layers[layer].top_a == bench.plan.program.layers[layer].top_b == 255
+    layer = next(i for i, layer in enumerate(bench.plan.program.layers) if layer.b.present)
+    assert bench.plan.program.layers[layer].a.top == bench.plan.program.layers[layer].b.top == 255
     word, low = field(LAYER, name)
 
     def change(words: np.ndarray) -> None:

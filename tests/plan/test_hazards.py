@@ -124,18 +124,19 @@ def test_missing_edge_masks_are_noticed(plan: Plan) -> None:
 
 def test_halves_that_write_the_same_words_are_noticed(plan: Plan) -> None:
     program = broken(plan)
-    layer = next(row for row in program.layers if row.half_b)
-    layer.offset_a = layer.offset_b
+    layer = next(row for row in program.layers if row.b.present)
+    layer.a.offset = layer.b.offset
     with pytest.raises(HazardError, match="same words"):
         run(plan, program)
 
 
 def test_two_lanes_in_one_bank_are_noticed(plan: Plan) -> None:
     tracker = Tracker(plan.program, plan.layers, plan.bands, plan.engine)
-    pixels, needed = tracker.expected(0, "a")
+    half = plan.program.layers[0].a
+    pixels, needed = tracker.expected(0, half)
     reads = Reads(np.zeros_like(pixels), np.zeros_like(pixels), needed)
     with pytest.raises(HazardError, match="same bank"):
-        tracker.read(0, "a", reads, np.zeros((*pixels.shape, 1), np.int64))
+        tracker.read(0, half, reads, np.zeros((*pixels.shape, 1), np.int64))
 
 
 def test_a_wait_stands_where_a_read_follows_its_write_too_soon() -> None:

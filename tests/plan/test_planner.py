@@ -32,13 +32,13 @@ def fire_network(classes: int = 10, squeeze: int = 4, expand: int = 8, size: int
     rng = np.random.default_rng(0)
     nodes = (
         int_conv(rng, "conv1", "image", (16, 3, 3, 3), stride=2),
-        MaxPool(name="pool1", input="conv1", output="pool1", kernel=3, stride=2, ceil=False),
+        MaxPool(name="pool1", inputs=("conv1",), output="pool1", kernel=3, stride=2, ceil=False),
         int_conv(rng, "squeeze", "pool1", (squeeze, 1, 1, 16)),
         int_conv(rng, "one", "squeeze", (expand, 1, 1, squeeze)),
         int_conv(rng, "three", "squeeze", (expand, 3, 3, squeeze), pads=ONE),
         Concat(name="concat", inputs=("one", "three"), output="fire"),
         int_conv(rng, "conv10", "fire", (classes, 1, 1, 2 * expand), wide=True),
-        GlobalAverage(name="average", input="conv10", output="logits"),
+        GlobalAverage(name="average", inputs=("conv10",), output="logits"),
     )
     return IntNetwork(name="fire", input="image", input_shape=(size, size, 3), nodes=nodes)
 
@@ -56,7 +56,7 @@ def deep_network(fires: int) -> IntNetwork:
             Concat(name=f"concat{i}", inputs=(small, large), output=end),
         ]
         source, channels = end, 16
-    return replace(network, nodes=(*nodes, replace(network.nodes[-2], input=source), network.nodes[-1]))  # type: ignore[call-arg]
+    return replace(network, nodes=(*nodes, replace(network.nodes[-2], inputs=(source,)), network.nodes[-1]))
 
 
 # --- tables ---
@@ -138,18 +138,16 @@ def test_limits_stand_in_the_layers_of_their_convolutions() -> None:
         network = changed(network, name, limit=limit)
     plan = make_plan(network, load_board("pynq-z2"))
     layers = parse_program(plan.program_bin).layers
-    assert [(layer.top_a, layer.top_b) for layer in layers] == [(15, 0), (255, 0), (254, 3), (4095, 0)]
+    assert [(layer.a.top, layer.b.top) for layer in layers] == [(15, 0), (255, 0), (254, 3), (4095, 0)]
     assert plan.timing.total == make_plan(fire_network(), load_board("pynq-z2")).timing.total
 
 
-@pytest.mark.parametrize(
-    ("layer", "name", "value"), [(0, "top_a", 0), (0, "top_a", 256), (2, "top_b", 0), (3, "top_a", 0)]
-)
-def test_largest_outputs_beyond_their_type_are_refused(layer: int, name: str, value: int) -> None:
+@pytest.mark.parametrize(("layer", "half", "value"), [(0, "a", 0), (0, "a", 256), (2, "b", 0), (3, "a", 0)])
+def test_largest_outputs_beyond_their_type_are_refused(layer: int, half: str, value: int) -> None:
     plan = make_plan(fire_network(), load_board("pynq-z2"))
     check_program(plan.program, plan.engine)
     program = parse_program(plan.program_bin)
-    setattr(program.layers[layer], name, value)
+    getattr(program.layers[layer], half).top = value
     with pytest.raises(InputError, match="largest output is 0 or beyond its type"):
         parse_program(pack_program(program))
     with pytest.raises(PlanError, match=f"layer {layer}: the largest output"):
@@ -191,7 +189,7 @@ def random_conv(name: str, source: str, shape: tuple[int, int, int, int], **more
 
 
 def pool(name: str, source: str, kernel: int = 3) -> MaxPool:
-    return MaxPool(name=name, input=source, output=name, kernel=kernel, stride=2, ceil=True)
+    return MaxPool(name=name, inputs=(source,), output=name, kernel=kernel, stride=2, ceil=True)
 
 
 FIRE = fire_network()
@@ -206,7 +204,7 @@ REFUSALS: dict[str, tuple[IntNetwork, str, str]] = {
             FIRE,
             "conv10",
             IntAdd(name="bypass", inputs=("fire", "fire"), output="sum", multiplier=(65536, 65536)),
-            input="sum",
+            inputs=("sum",),
         ),
         "Add 'bypass': bypass networks are not supported yet",
         "Use the network without bypass",
@@ -224,8 +222,10 @@ REFUSALS: dict[str, tuple[IntNetwork, str, str]] = {
         MODULES,
     ),
     "a half that something else reads": (
-        changed(inserted(FIRE, "conv10", Concat(name="wider", inputs=("fire", "one"), output="wider"), input="wider"),
-                "conv10", weight=random_conv("", "", (10, 1, 1, 24)).weight),
+        changed(
+            inserted(FIRE, "conv10", Concat(name="wider", inputs=("fire", "one"), output="wider"), inputs=("wider",)),
+            "conv10", weight=random_conv("", "", (10, 1, 1, 24)).weight,
+        ),
         "one, three: the two halves must meet in one concatenation and nowhere else",
         MODULES,
     ),
@@ -265,27 +265,27 @@ REFUSALS: dict[str, tuple[IntNetwork, str, str]] = {
         "Retrain with one of these",
     ),
     "two poolings in a row": (
-        inserted(FIRE, "squeeze", pool("pool2", "pool1", 2), input="pool2"),
+        inserted(FIRE, "squeeze", pool("pool2", "pool1", 2), inputs=("pool2",)),
         "pool2: pooling is computed directly behind a convolution or a Fire module only",
         "Retrain with the pooling there",
     ),
     "a picture pooled first": (
-        inserted(FIRE, "conv1", pool("shrink", "image", 2), input="shrink"),
+        inserted(FIRE, "conv1", pool("shrink", "image", 2), inputs=("shrink",)),
         "shrink: pooling is computed directly behind a convolution",
         "Retrain with the pooling there",
     ),
     "an average of a pooling": (
-        changed(inserted(FIRE, "average", pool("late", "conv10", 2), input="late"), "conv10", wide=False),
+        changed(inserted(FIRE, "average", pool("late", "conv10", 2), inputs=("late",)), "conv10", wide=False),
         "average: the engine averages what a convolution gives, unpooled",
         LOGITS,
     ),
     "an average of a concatenation": (
-        replace(changed(FIRE, "average", input="fire"), nodes=(*FIRE.nodes[:6], replace(FIRE.nodes[7], input="fire"))),  # type: ignore[call-arg]
+        replace(FIRE, nodes=(*FIRE.nodes[:6], replace(FIRE.nodes[7], inputs=("fire",)))),
         "one, three: their concatenation is averaged",
         LOGITS,
     ),
     "an averaged first convolution": (
-        replace(FIRE, nodes=(replace(FIRE.nodes[0], wide=True), replace(FIRE.nodes[7], input="conv1"))),  # type: ignore[call-arg]
+        replace(FIRE, nodes=(replace(FIRE.nodes[0], wide=True), replace(FIRE.nodes[7], inputs=("conv1",)))),
         "conv1: the first convolution is the one that is averaged",
         LOGITS,
     ),
@@ -334,7 +334,7 @@ def test_what_a_program_cannot_count_is_refused() -> None:
 def test_a_picture_of_more_rows_than_credits_count_is_refused() -> None:
     """Few bands, each of which frees more rows than its field holds."""
     conv1 = random_conv("conv1", "image", (16, 2, 2, 3))
-    nodes = (conv1, replace(FIRE.nodes[2], input="conv1"), *FIRE.nodes[3:])  # type: ignore[call-arg]
+    nodes = (conv1, replace(FIRE.nodes[2], inputs=("conv1",)), *FIRE.nodes[3:])
     refuse(replace(FIRE, input_shape=(2040, 3, 3), nodes=nodes), "rows more than the credits .* fewer rows")
 
 

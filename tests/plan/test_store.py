@@ -101,7 +101,7 @@ def laplace_network(scale: float) -> IntNetwork:
         int_conv(rng, "three", "squeeze", (64, 3, 3, 24), style="laplace", scale=scale, **wide),
         Concat(name="concat", inputs=("one", "three"), output="fire"),
         int_conv(rng, "conv10", "fire", (10, 1, 1, 104), style="laplace", scale=scale, wide=True),
-        GlobalAverage(name="average", input="conv10", output="logits"),
+        GlobalAverage(name="average", inputs=("conv10",), output="logits"),
     )
     return IntNetwork(name="laplace", input="image", input_shape=(9, 9, 3), nodes=nodes)
 
@@ -115,7 +115,7 @@ def test_layers_are_coded_where_that_is_shorter(plan: Plan) -> None:
     coded = {layer.name: len(code) for layer, code in zip(plan.layers, plan.store.codes, strict=True)}
     assert coded == {"conv1": 1, "squeeze": 0, "one+three": 2, "conv10": 1}  # uniform weights take 6 bits in any code
     pair = plan.program.layers[2]
-    assert pair.entropy and pair.table_a != pair.table_b
+    assert pair.entropy and pair.a.table != pair.b.table
     assert 0 < len(plan.program.tables) <= plan.engine.tables == 8
 
 
@@ -159,7 +159,7 @@ def test_an_engine_without_decoder_takes_no_coded_program(plan: Plan) -> None:
 
 def test_a_layer_whose_table_is_missing_is_refused(plan: Plan) -> None:
     program = parse_program(plan.program_bin)
-    program.layers[2].table_b = 7
+    program.layers[2].b.table = 7
     with pytest.raises(InputError, match="a table that the program does not have"):
         parse_program(pack_program(program))
 

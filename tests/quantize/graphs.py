@@ -22,7 +22,8 @@ def fire_graph(
         bias = rng.normal(0, 0.1, outputs)
         nodes.append(
             Conv(
-                name=name, input=source, output=name, weight=weight.astype(np.float32), bias=bias.astype(np.float32),
+                name=name, inputs=(source,), output=name,
+                weight=weight.astype(np.float32), bias=bias.astype(np.float32),
                 stride=int(more.get("stride", 1)), pads=more.get("pads", Pads()), relu=True,  # type: ignore[call-overload,arg-type]
             )
         )  # fmt: skip
@@ -36,11 +37,11 @@ def fire_graph(
         return name
 
     conv("conv1", "image", 8, 3, 3, stride=2, pads=first_pads or Pads())
-    nodes.append(MaxPool(name="pool1", input="conv1", output="pool1", kernel=3, stride=2, ceil=True))
+    nodes.append(MaxPool(name="pool1", inputs=("conv1",), output="pool1", kernel=3, stride=2, ceil=True))
     fire("fire2", "pool1", 6, 10, 8)
     fire("fire3", "fire2", 8, 12, 20)
     conv("conv10", "fire3", 7, 1, 24, pads=PAD)
-    nodes.append(GlobalAverage(name="average", input="conv10", output="logits"))
+    nodes.append(GlobalAverage(name="average", inputs=("conv10",), output="logits"))
     return Graph(
         name="small",
         input="image",

@@ -12,8 +12,8 @@ from squeeze_hls.network import golden
 from squeeze_hls.network.ir import Add, Conv, Graph, GraphNode, MaxPool
 from squeeze_hls.quantize import coded, measure, rate
 from squeeze_hls.quantize import operators as batch
-from squeeze_hls.quantize.compress import compress
-from squeeze_hls.quantize.sensitivity import _unpooled, backward, sensitivities
+from squeeze_hls.quantize.compression import compress
+from squeeze_hls.quantize.sensitivity import backward, sensitivities
 from tests.quantize.compare import assert_same_network
 from tests.quantize.graphs import PAD, fire_graph, pictures
 
@@ -43,7 +43,7 @@ def bypass_graph() -> Graph:
             node = replace(node, weight=node.weight[:10], bias=node.bias[:10])
         if isinstance(node, Conv) and node.name == "conv10":
             nodes.append(Add(name="bypass", inputs=("fire2", "fire3"), output="sum"))
-            node = replace(node, input="sum", weight=node.weight[..., :20])
+            node = replace(node, inputs=("sum",), weight=node.weight[..., :20])
         nodes.append(node)
     return replace(graph, nodes=tuple(nodes))
 
@@ -71,7 +71,12 @@ def test_of_equal_values_under_a_window_one_gets_the_gradient() -> None:
     pool = next(n for n in fire_graph().nodes if isinstance(n, MaxPool))
     x = np.ones((1, 4, 3, 1), np.float32)  # windows of 3 x 3 by 2, the second cut off: rows 0 to 2 and 2 to 3
     output, gradient = np.ones((1, 2, 1, 1), np.float32), np.array([3.0, 5.0], np.float32).reshape(1, 2, 1, 1)
-    assert _unpooled(pool, x, output, gradient)[0, :, :, 0].tolist() == [[3, 0, 0], [0, 0, 0], [5, 0, 0], [0, 0, 0]]
+    assert batch.unpooled(pool, x, output, gradient)[0, :, :, 0].tolist() == [
+        [3, 0, 0],
+        [0, 0, 0],
+        [5, 0, 0],
+        [0, 0, 0],
+    ]
 
 
 def test_sensitivity_predicts_the_divergence_of_a_small_change() -> None:

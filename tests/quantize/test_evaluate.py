@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from squeeze_hls.errors import InputError
-from squeeze_hls.report.statistics import agreement, compare, evaluate, mcnemar
+from squeeze_hls.report.accuracy import agreement, compare, evaluate, mcnemar
 
 
 def test_evaluate_counts_top1_and_top5() -> None:

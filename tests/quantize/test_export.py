@@ -81,7 +81,7 @@ def test_reading_back_gives_the_same_integers(network: IntNetwork, format: str, 
 def test_reading_back_random_networks(seed: int, format: str, tmp_path: Path) -> None:
     network = random_network(seed)
     units = dict.fromkeys(network.shapes, 1.0)
-    height, width, _ = network.shapes[network.nodes[-1].input]  # type: ignore[union-attr]
+    height, width, _ = network.shapes[network.averaged]
     network = replace(network, scale=units | {"logits": 1 / (height * width)})
     if not any(network.convs[0].pads.__dict__.values()):
         network = replace(network, pad_value=(0, 0, 0))  # is not stored where nothing is padded
@@ -114,8 +114,8 @@ def test_onnx_runtime_on_the_dequantized_network_agrees_with_the_golden_model(ne
     image = pictures(1, seed=6)[0]
     tensors = golden.run(network, image)
     for conv in network.convs:
-        border = network.pad_value if conv.input == network.input else 0
-        x = golden.pad(tensors[conv.input], conv.pads, border).astype(np.float32).transpose(2, 0, 1)[None]
+        border = network.pad_value if network.input in conv.inputs else 0
+        x = golden.pad(tensors[conv.inputs[0]], conv.pads, border).astype(np.float32).transpose(2, 0, 1)[None]
         factor = conv.multiplier * 2.0 ** -conv.shift.astype(float)
         graph = onnx.helper.make_graph(
             [onnx.helper.make_node("Conv", ["x", "w", "b"], ["y"], strides=[conv.stride] * 2)],

@@ -11,7 +11,7 @@ from squeeze_hls.network.ir import Conv, Graph, IntConv
 from squeeze_hls.progress import Stage
 from squeeze_hls.quantize import calibrated, measure, rate
 from squeeze_hls.quantize import operators as batch
-from squeeze_hls.quantize.compress import Compressed, compress
+from squeeze_hls.quantize.compression import Compressed, compress
 from tests.quantize.compare import assert_same_network
 from tests.quantize.graphs import PAD, fire_graph, pictures
 
@@ -51,11 +51,7 @@ def test_training_starts_with_what_hardware_computes(given: calibrated.Prepared,
     # sums in float32 land on the other side of a tie here and there
     assert np.median(np.abs(student - expected)) < 1e-4 * np.abs(expected).max()
     assert np.abs(student - expected).max() < 2e-2 * np.abs(expected).max()
-    weights = {
-        n.name: torch.from_numpy(n.weight.transpose(0, 3, 1, 2).copy())
-        for n in given.graph.nodes
-        if isinstance(n, Conv)
-    }
+    weights = finetune._teacher(torch, given.graph)
     teacher = finetune._float_logits(torch, given.graph, weights, given.pad_value, x).numpy()
     np.testing.assert_allclose(teacher, batch.logits(given.graph, HELD, given.border), rtol=1e-4, atol=1e-4)
     same = tuple(finetune._integer(layers[n.name], 0.0) if isinstance(n, IntConv) else n for n in network.nodes)

@@ -19,7 +19,7 @@ from squeeze_hls.frontend import load_graph
 from squeeze_hls.network import golden, pictures
 from squeeze_hls.network.ir import Graph, IntNetwork
 from squeeze_hls.quantize import operators, to_int
-from squeeze_hls.report.statistics import evaluate
+from squeeze_hls.report.accuracy import evaluate
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "lowbit"
 FACTS = json.loads((FOLDER / "expected.json").read_text())["networks"]

@@ -13,7 +13,7 @@ from squeeze_hls.quantize import thresholds
 def conv(factor: np.ndarray, bias: np.ndarray, top: int) -> IntConv:
     pairs = [arith.multiplier_and_shift(f) for f in factor]
     return IntConv(
-        name="c", input="x", output="c", weight=np.full((len(factor), 1, 1, 2), [[[5, -5]]], np.int8),
+        name="c", inputs=("x",), output="c", weight=np.full((len(factor), 1, 1, 2), [[[5, -5]]], np.int8),
         bias=np.rint(bias).astype(np.int32), multiplier=np.array([m for m, _ in pairs], np.int32),
         shift=np.array([s for _, s in pairs], np.int32), stride=1, pads=Pads(), limit=top,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from cocotb.utils import get_sim_steps, get_sim_time
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamMonitor, AxiStreamSink, AxiStreamSource
 
 from squeeze_hls.engine.registers import offset
-from squeeze_hls.flows.comparison import difference
+from squeeze_hls.flows.exact import difference
 from tests.rtl.common import failure
 from tests.rtl.engine_cases import Case, load
 

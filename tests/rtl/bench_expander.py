@@ -16,11 +16,13 @@ from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
 from squeeze_hls.engine import entropy, fields
 from squeeze_hls.engine.entropy import Class, Table, make_table
-from squeeze_hls.engine.program import Program, half_depth, pack_program, tile_halves
+from squeeze_hls.engine.program import Program, pack_program
+from squeeze_hls.engine.records import LayerRecord
 from squeeze_hls.engine.store import WORD_BYTES
 from squeeze_hls.plan.entropy_fit import fit_tables
 from squeeze_hls.plan.weights import encode_tile, whole_words
 from tests.rtl.common import parameters
+from tests.rtl.records import blank
 
 PARAMETERS = parameters()
 CIN, COUT, TILE_WORDS = (PARAMETERS[name] for name in ("CIN", "COUT", "TILE_WORDS"))
@@ -30,12 +32,6 @@ SEED = cocotb.RANDOM_SEED
 CASES = 40 if TABLES else 8
 CHUNK = min(8, CIN)
 PATIENCE = 20_000  # cycles without a tile that count as a hang
-
-
-def blank(record: fields.Record, rng: random.Random | None = None, **values: int) -> SimpleNamespace:
-    """A record whose other fields are 0, or random."""
-    row = {f.name: rng.randrange(1 << f.width) if rng else 0 for f in record.fields}
-    return SimpleNamespace(**(row | values))
 
 
 def random_tables(rng: np.random.Generator) -> list[Table]:
@@ -62,11 +58,10 @@ def random_tile(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.where(rng.random(shape) < density, rng.integers(-32, 32, shape), 0).astype(np.int8)
 
 
-def encode_layer(groups: list[dict[str, np.ndarray]], layer: SimpleNamespace, tables: list[Table]) -> bytes:
+def encode_layer(groups: list[dict[str, np.ndarray]], layer: LayerRecord, tables: list[Table]) -> bytes:
     """All tiles of an entropy-coded layer."""
-    parts = [
-        (tile.reshape(-1, CHUNK), getattr(layer, f"table_{half}")) for tiles in groups for half, tile in tiles.items()
-    ]
+    own = {half.name: half.table for half in layer.halves}
+    parts = [(tile.reshape(-1, CHUNK), own[half]) for tiles in groups for half, tile in tiles.items()]
     choice = np.repeat([table for _, table in parts], [len(chunks) for chunks, _ in parts])
     bits = entropy.encode(np.concatenate([chunks for chunks, _ in parts]), choice, tables)
     assert bits is not None
@@ -112,8 +107,8 @@ def random_case(rng: random.Random) -> SimpleNamespace:
         tiles = []
         for group in range(max(groups_a, groups_b)):
             halves = {}
-            for name in tile_halves(layer, group):
-                halves[name] = random_tile(np_rng, (half_depth(layer, name), COUT, CIN))
+            for half in layer.halves_of(group):
+                halves[half.name] = random_tile(np_rng, (layer.depth(half), COUT, CIN))
             tiles.append((halves, encode_tile(list(halves.values()), CHUNK)))
         coded = encode_layer([halves for halves, _ in tiles], layer, tables) if layer.entropy else None
         store += b"".join(blob for _, blob in tiles) if coded is None else coded
@@ -146,9 +141,9 @@ def random_case(rng: random.Random) -> SimpleNamespace:
         layer = layers[index]
         for group, (halves, blob) in enumerate(blobs[index]):
             records = {}
-            for name in halves:
-                first = getattr(layer, f"params_{name}") + group * COUT
-                records[name] = (params[first : first + COUT], getattr(layer, f"shift_{name}"))
+            for half in layer.halves_of(group):
+                first = half.params + group * COUT
+                records[half.name] = (params[first : first + COUT], half.shift)
             frame.append(
                 SimpleNamespace(halves=halves, records=records, first=group == 0, blob=blob, coded=layer.entropy)
             )
@@ -245,7 +240,7 @@ class Bench:
                 (fields.BUFFER, program.buffers[instruction.source], dut.f_source),
                 (fields.BUFFER, program.buffers[instruction.target], dut.f_target),
             ):
-                want = sum(w << 64 * k for k, w in enumerate(record.pack(vars(row))))
+                want = sum(w << 64 * k for k, w in enumerate(row.pack()))
                 assert int(signal.value) == want, f"port 0, instruction {wanted}: {record.name}"
             await RisingEdge(dut.clk)
 

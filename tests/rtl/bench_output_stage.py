@@ -18,11 +18,11 @@ from cocotb.triggers import FallingEdge, RisingEdge
 
 from squeeze_hls.engine import addresses
 from squeeze_hls.engine.fields import BUFFER, INSTRUCTION, LAYER
-from squeeze_hls.engine.program import Row
-from squeeze_hls.flows.comparison import difference
+from squeeze_hls.engine.records import BufferRecord, HalfRecord, InstructionRecord, LayerRecord
+from squeeze_hls.flows.exact import difference
 from squeeze_hls.network import arith
 from squeeze_hls.network.ir import type_max
-from tests.rtl.common import failure, pack, parameters, random_generator, start
+from tests.rtl.common import LATENCIES, failure, pack, parameters, random_generator, start
 from tests.rtl.records import blank, packed
 
 PARAMETERS = parameters()
@@ -30,11 +30,11 @@ PIX, CIN, COUT, CARRY_WORDS = (PARAMETERS[name] for name in ("PIX", "CIN", "COUT
 CW = COUT // CIN
 LIMIT = 2_000_000  # cycles of a test
 SESSIONS = 40
-SET_LATENCY = CIN + 4  # cycles from the issue of a set's last step to its sums
-BETWEEN_INSTRUCTIONS = 13  # cycles that the stage needs between the sets of two instructions
+SET_LATENCY = LATENCIES.mac_array(CIN) + LATENCIES.holding  # cycles from the operands of a set's last step to its sums
+BETWEEN_INSTRUCTIONS = LATENCIES.flush + 1  # cycles that the stage needs between the sets of two instructions
 # Of the expander: cycles before a tile's last set comes in which the tile after the next already replaces records, and
 # from the last set of one tile to the first of the tile after the next.
-RELEASE, EXPANSION = CIN - 2, COUT + 10
+RELEASE, EXPANSION = SET_LATENCY - 6, COUT + 10
 OFFSETS = 9  # of the shift
 
 
@@ -42,15 +42,18 @@ OFFSETS = 9  # of the shift
 class Layer:
     """One layer with the sums of its whole map, by half (pixels + border, groups * COUT), and what must come of it."""
 
-    record: Row
+    record: LayerRecord
     sums: dict[str, np.ndarray]
     params: dict[str, np.ndarray]  # (groups * COUT, 3): bias, M, offset
     outputs: dict[str, np.ndarray]  # of the written map: u8 (rows, columns, words, CIN)
     logits: np.ndarray  # of an average
 
+    def half(self, name: str) -> HalfRecord:
+        return self.record.a if name == "a" else self.record.b
+
     @property
     def groups(self) -> int:
-        return max(self.record.groups_a, self.record.groups_b)
+        return self.record.groups
 
 
 def random_layer(rng: np.random.Generator, carry: int) -> Layer | None:
@@ -93,8 +96,8 @@ def random_layer(rng: np.random.Generator, carry: int) -> Layer | None:
             axis=1,
         )
         bias, multiplier, less = params[half].T
-        shift, top = getattr(record, f"shift_{half}"), getattr(record, f"top_{half}")
-        values = arith.requantize(sums[half] + bias, multiplier, shift - less, top)
+        own = record.a if half == "a" else record.b
+        values = arith.requantize(sums[half] + bias, multiplier, own.shift - less, own.top)
         if average:
             times = np.ones(len(values), np.int64)
             if border:
@@ -125,8 +128,8 @@ class Band:
     """An instruction: some rows of a layer."""
 
     layer: Layer
-    record: Row
-    target: Row
+    record: InstructionRecord
+    target: BufferRecord
     writes: dict[tuple[int, int], bytes]  # (bank, address) -> word
     logits: np.ndarray
 
@@ -144,7 +147,7 @@ def make_band(rng: np.random.Generator, layer: Layer, row: int, rows: int) -> Ba
     writes = {}
     bank, address = addresses.writes(r, record, target, pixels, PIX)
     for half, output in layer.outputs.items():
-        at = getattr(r, f"offset_{half}")
+        at = layer.half(half).offset
         values = output[first:last].reshape(pixels, output.shape[2], CIN)
         for p in range(pixels):
             for w in range(values.shape[1]):
@@ -162,7 +165,7 @@ def random_bands(rng: np.random.Generator) -> list[Band]:
             break
         r = layer.record
         if r.pool:
-            carry += r.carry_half * (1 + r.half_b) * layer.groups
+            carry += r.carry_half * len(r.halves) * layer.groups
         queue, row = [], 0
         while row < r.height:
             rows = r.height - row if r.average else int(rng.integers(1, r.height - row + 1))
@@ -232,7 +235,7 @@ class Session:
             dut.param_bias.value = pack(rows[:, 0], 24)
             dut.param_multiplier.value = pack(rows[:, 1] - (1 << 16), 16)
             dut.param_offset.value = pack(rows[:, 2], 4)
-            dut.param_shift.value = getattr(band.layer.record, f"shift_{half}")
+            dut.param_shift.value = band.layer.half(half).shift
 
     def has_sent(self, groups: int) -> bool:
         return self.groups_sent >= groups
@@ -270,9 +273,9 @@ class Session:
         await self.until(lambda: bool(self.dut.record_ready.value))
         self.drive_now |= {
             "record_valid": 1,
-            "record_instruction": packed(INSTRUCTION, band.record),
-            "record_layer": packed(LAYER, band.layer.record),
-            "record_target": packed(BUFFER, band.target),
+            "record_instruction": packed(band.record),
+            "record_layer": packed(band.layer.record),
+            "record_target": packed(band.target),
         }
         await self.cycle()
         self.records_taken += 1
@@ -293,7 +296,7 @@ class Session:
                 self.ends[-1] = max(self.ends[-1], self.now + last_set + 1)  # it waits for the logits before
                 earliest = self.now + SET_LATENCY
             earliest = max(earliest, self.ended[0] + EXPANSION)
-            halves = [half for half in "ab" if group < getattr(r, f"groups_{half}")]
+            halves = [half.name for half in r.halves_of(group)]
             for block in range(0, pixels, PIX):
                 for half in halves:
                     await self.dawdle()

@@ -48,14 +48,14 @@ async def load(dut: Any, rng: random.Random) -> list[list[Any]]:
     tables: list[list[Any]] = []
     writes = [(3, rng.randrange(1 << 16), rng.randrange(8), rng.getrandbits(64)) for _ in range(100)]
     for section, (record, depth) in enumerate(SECTIONS):
-        rows = [blank(record, **{f.name: rng.getrandbits(f.width) for f in record.fields}) for _ in range(depth)]
+        rows = [blank(record, rng) for _ in range(depth)]
         if record is INSTRUCTION:
             for row in rows:
                 row.layer = rng.randrange(DEPTHS["LAYER_DEPTH"])
                 row.source, row.target = (rng.randrange(DEPTHS["BUFFER_DEPTH"]) for _ in range(2))
         tables.append(rows)
         for index, row in enumerate(rows):
-            writes += [(section, index, word, data) for word, data in enumerate(record.pack(vars(row)))]
+            writes += [(section, index, word, data) for word, data in enumerate(row.pack())]
     rng.shuffle(writes)
     for section, index, word, data in writes:
         dut.pw_valid.value = 1
@@ -78,11 +78,12 @@ def check(dut: Any, tables: list[list[Any]], index: int, what: str) -> None:
         got = record.unpack(
             [int(getattr(dut, f"f_{name}").value) >> 64 * n & (1 << 64) - 1 for n in range(record.words)]
         )
-        if got != vars(expected):
-            wrong = next(field for field in got if got[field] != vars(expected)[field])
+        wanted = expected.fields()
+        if got != wanted:
+            wrong = next(field for field in got if got[field] != wanted[field])
             raise failure(
-                f"{what}: instruction {index}, {name}.{wrong} is {got[wrong]:x}, not {vars(expected)[wrong]:x} "
-                f"(packed {packed(record, expected):x})"
+                f"{what}: instruction {index}, {name}.{wrong} is {got[wrong]:x}, not {wanted[wrong]:x} "
+                f"(packed {packed(expected):x})"
             )
 
 

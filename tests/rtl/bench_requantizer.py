@@ -9,9 +9,9 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from squeeze_hls.network import arith
-from tests.rtl.common import assert_same, failure, pack, parameters, random_generator, start, unpack
+from tests.rtl.common import LATENCIES, assert_same, failure, pack, parameters, random_generator, start, unpack
 
-LATENCY = 6  # REQUANT_LATENCY of the package
+LATENCY = LATENCIES.requantize
 TOP_DELAY = 4  # cycles from a word to the cycle that looks at the tops
 TOPS_A = (1, 3, 7, 15, 100, 127, 128, 254, 255, 256, 4095, 32767, 32768, 65279, 65280, 65534, 65535)
 TOPS_B = tuple(top for top in TOPS_A if top < 256)

@@ -19,9 +19,9 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from squeeze_hls.engine import addresses
-from squeeze_hls.engine.fields import BUFFER, INSTRUCTION, LAYER
-from squeeze_hls.engine.program import Program, Row, tile_halves
-from tests.rtl.common import failure, parameters, random_generator, start
+from squeeze_hls.engine.program import Program
+from squeeze_hls.engine.records import InstructionRecord
+from tests.rtl.common import LATENCIES, failure, parameters, random_generator, start
 from tests.rtl.records import packed
 
 PARAMETERS = parameters()
@@ -30,13 +30,13 @@ CW = COUT // CIN
 LIMIT = 3_000_000  # cycles of a test
 PATIENCE = 4000  # cycles without a step that count as a hang
 RESTARTS = 100
-ISSUE = 4  # cycles from the decision to issue a step to its appearance
+ISSUE = LATENCIES.issue  # cycles from the decision to issue a step to its appearance
 READ = 2  # cycles from an address to its data, with which the step appears
-SET_LATENCY = 1 + CIN + 3  # from a set's last step to its sums
-ROWS_LATENCY = 2  # cycles from row_stored to the start that needed it, at least
+SET_LATENCY = LATENCIES.operands + LATENCIES.mac_array(CIN)  # from a set's last step to its sums
+ROWS_LATENCY = LATENCIES.row_seen  # cycles from row_stored to the start that needed it, at least
 FETCH_CYCLES = 5  # of the program memory, besides the cycles of request and answer
 # Cycles of the output stage: between sets of two instructions, from a word to its write, from a group to its logits.
-BETWEEN_INSTRUCTIONS, WRITE_LATENCY, LOGITS_LATENCY = 13, 12, 8
+BETWEEN_INSTRUCTIONS, WRITE_LATENCY, LOGITS_LATENCY = LATENCIES.flush + 1, LATENCIES.flush, LATENCIES.send - 1
 PULSES = ("frame_begin", "fetch_done", "tile_ready", "row_stored", "group_sent")
 INPUTS = (
     "restart", "frame_begin", "header_rows", "fetch_done", "fetch_instruction", "fetch_layer", "fetch_source",
@@ -75,16 +75,16 @@ def expected_steps(program: Program) -> Iterator[Step]:
             number += 1
 
 
-def _groups(program: Program, index: int, instruction: Row) -> Iterator[Iterator[Step]]:
+def _groups(program: Program, index: int, instruction: InstructionRecord) -> Iterator[Iterator[Step]]:
     layer = program.layers[instruction.layer]
-    reads = {half: addresses.reads(layer, instruction, half, PIX) for half in program.halves(layer)}
+    reads = {half.name: addresses.reads(layer, instruction, half, PIX) for half in layer.halves}
     words = {half: reads[half].address(program.buffers[instruction.source], layer.words) for half in reads}
     blocks = addresses.blocks(layer, instruction, PIX)
 
     def group_steps(group: int) -> Iterator[Step]:
         for block in range(blocks):
             number = 0
-            halves = tile_halves(layer, group)
+            halves = [half.name for half in layer.halves_of(group)]
             for half in halves:
                 taps = reads[half].bank.shape[1]
                 for n in range(taps * layer.words):
@@ -106,14 +106,14 @@ def _groups(program: Program, index: int, instruction: Row) -> Iterator[Iterator
                         first=n == 0,
                         last=last,
                         ends_group=(ends := last and block == blocks - 1 and half == halves[-1]),
-                        ends_instruction=ends and group == program.groups(layer) - 1,
+                        ends_instruction=ends and group == layer.groups - 1,
                         average=bool(layer.average),
                         begins_group=block == 0 and number == 0,
                         set_cycles=PIX * CW + (layer.border - 1) * CW * bordered,
                     )
                     number += 1
 
-    return (group_steps(group) for group in range(program.groups(layer)))
+    return (group_steps(group) for group in range(layer.groups))
 
 
 class OutputStage:
@@ -188,7 +188,7 @@ class Walk:
 
     def tiles_of(self, frames: int) -> int:
         layers = self.program.layers
-        return frames * sum(self.program.groups(layers[i.layer]) for i in self.program.instructions)
+        return frames * sum(layers[i.layer].groups for i in self.program.instructions)
 
     async def restart(self) -> None:
         """Forget everything, wherever it is."""
@@ -204,7 +204,7 @@ class Walk:
     def fail(self, text: str) -> AssertionError:
         return failure(f"{self.program.header.instructions} instructions, cycle {self.now}: {text}")
 
-    def instruction(self, number: int) -> tuple[int, Row]:
+    def instruction(self, number: int) -> tuple[int, InstructionRecord]:
         """Frame and record of an instruction, counted over all frames."""
         frame, index = divmod(number, len(self.program.instructions))
         return frame, self.program.instructions[index]
@@ -268,10 +268,10 @@ class Walk:
                 instruction = self.program.instructions[index]
                 return {
                     "fetch_done": 1,
-                    "fetch_instruction": packed(INSTRUCTION, instruction),
-                    "fetch_layer": packed(LAYER, self.program.layers[instruction.layer]),
-                    "fetch_source": packed(BUFFER, self.program.buffers[instruction.source]),
-                    "fetch_target": packed(BUFFER, self.program.buffers[instruction.target]),
+                    "fetch_instruction": packed(instruction),
+                    "fetch_layer": packed(self.program.layers[instruction.layer]),
+                    "fetch_source": packed(self.program.buffers[instruction.source]),
+                    "fetch_target": packed(self.program.buffers[instruction.target]),
                 }
             else:
                 raise self.fail(f"fetches instruction {index} of {len(self.program.instructions)}")
@@ -285,12 +285,12 @@ class Walk:
         frame, index = divmod(self.started, len(self.program.instructions))
         instruction = self.program.instructions[index]
         what = f"instruction {index} of frame {frame} starts"
-        for name, record, row in (
-            ("instruction", INSTRUCTION, instruction),
-            ("layer", LAYER, self.program.layers[instruction.layer]),
-            ("target", BUFFER, self.program.buffers[instruction.target]),
+        for name, row in (
+            ("instruction", instruction),
+            ("layer", self.program.layers[instruction.layer]),
+            ("target", self.program.buffers[instruction.target]),
         ):
-            got, expected = int(getattr(self.dut, f"record_{name}").value), packed(record, row)
+            got, expected = int(getattr(self.dut, f"record_{name}").value), packed(row)
             if got != expected:
                 raise self.fail(f"{what} with the {name} {got:x}, expected {expected:x}")
         if instruction.wait and not self.driven["output_idle"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -11,7 +12,13 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, Timer
 
+from squeeze_hls.engine.latencies import TABLE
+
 SEED = int(os.environ.get("SQUEEZE_HLS_SEED", "1"))  # of this run; cocotb.RANDOM_SEED differs from test to test
+
+
+# Those that the module was built with.
+LATENCIES = replace(TABLE, **json.loads(os.environ.get("SQUEEZE_HLS_LATENCIES", "{}")))
 
 
 def parameters() -> dict[str, Any]:

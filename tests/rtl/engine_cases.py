@@ -16,7 +16,7 @@ import numpy as np
 from squeeze_hls.engine import addresses
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.packets import image_packet, program_packet, stream_packet, streamed_words, weights_packet
-from squeeze_hls.engine.program import Program, half_depth, parse_program, program_crc, tile_halves
+from squeeze_hls.engine.program import Program, parse_program, program_crc
 from squeeze_hls.network import golden
 from squeeze_hls.network.ir import IntNetwork
 
@@ -101,8 +101,7 @@ def frame_steps(program: Program, pix: int) -> int:
     total = 0
     for instruction in program.instructions:
         layer = program.layers[instruction.layer]
-        groups = [tile_halves(layer, group) for group in range(program.groups(layer))]
-        depth = sum(half_depth(layer, half) for halves in groups for half in halves)
+        depth = sum(layer.depth(half) for group in range(layer.groups) for half in layer.halves_of(group))
         total += depth * addresses.blocks(layer, instruction, pix)
     return total
 

@@ -222,7 +222,7 @@ def program_faults(s: Subject) -> Iterator[Fault]:
     yield Fault("program, coded by a table that is not there", uncoded(s, head), 9, after=7)
     for name, value in (("top_a", 0), ("top_a", 256), ("top_a", 0xFFFF)):
         yield Fault(f"program, {name} {value}", with_field(s, fields.LAYER, name, value, head), 9, after=7)
-    both = next(number for number, layer in enumerate(s.plan.program.layers) if layer.half_b)
+    both = next(number for number, layer in enumerate(s.plan.program.layers) if layer.b.present)
     no_top_b = with_field(s, fields.LAYER, "top_b", 0, head + both * fields.LAYER.words)
     yield Fault("program, top_b 0", no_top_b, 9, after=7)
     beyond = with_field(s, fields.BUFFER, "base", s.engine.act_depth, head + layers * fields.LAYER.words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -12,7 +13,9 @@ import numpy as np
 from squeeze_hls.engine import fields
 from squeeze_hls.engine.entropy import STATES, Table
 from squeeze_hls.engine.program import Program, pack_program
+from squeeze_hls.engine.records import LayerRecord
 from tests.rtl.common import parameters
+from tests.rtl.records import blank
 
 PARAMETERS = parameters()
 CIN, STORE_WORDS, TABLES = (PARAMETERS[name] for name in ("CIN", "STORE_WORDS", "TABLES"))
@@ -50,10 +53,6 @@ def random_table(rng: random.Random) -> Table:
     return Table(**{name: np.array(column) for name, column in columns.items()})
 
 
-def row(record: fields.Record, rng: random.Random, **values: int) -> SimpleNamespace:
-    return SimpleNamespace(**({f.name: rng.randrange(1 << f.width) for f in record.fields} | values))
-
-
 # Largest outputs that are refused.
 BAD_TOPS = (
     {"half_a": 1, "top_a": 0},
@@ -64,14 +63,18 @@ BAD_TOPS = (
 )
 
 
-def random_tops(layer: SimpleNamespace, rng: random.Random) -> dict[str, int]:
+def random_tops(layer: LayerRecord, rng: random.Random) -> dict[str, int]:
     """Largest outputs that a layer may have, the ends of their ranges among them; anything of a half that it lacks."""
     a = rng.choice([1, rng.randint(1, 255), 255, *([256, 0x8000, 65535] if layer.average else [])])
     b = rng.choice([1, rng.randint(1, 255), 255])
     return {
-        "top_a": a if layer.half_a else rng.choice([0, 65535]),
-        "top_b": b if layer.half_b else rng.choice([0, 255]),
+        "top_a": a if layer.a.present else rng.choice([0, 65535]),
+        "top_b": b if layer.b.present else rng.choice([0, 255]),
     }
+
+
+def changed(layer: LayerRecord, values: Mapping[str, int]) -> LayerRecord:
+    return LayerRecord.of(layer.fields() | values)
 
 
 class Model:
@@ -102,21 +105,24 @@ class Model:
         buffers = []
         for i in range(counts["buffers"]):
             base = rng.randrange(LIMITS["act"])
-            buffers.append(row(fields.BUFFER, rng, base=base, depth=LIMITS["act"] - base + (excess if i == 0 else 0)))
+            buffers.append(blank(fields.BUFFER, rng, base=base, depth=LIMITS["act"] - base + (excess if i == 0 else 0)))
         coded = {"entropy": 1, "table_a": 0, "table_b": 0}
         plain = {"entropy": 0}
         layers = [
-            row(fields.LAYER, rng, residual=residual, **(coded if counts["tables"] and rng.random() < 0.5 else plain))
+            blank(fields.LAYER, rng, residual=residual, **(coded if counts["tables"] and rng.random() < 0.5 else plain))
             for _ in range(counts["layers"])
         ]
-        for layer in layers:
-            vars(layer).update(random_tops(layer, rng))
+        for number, layer in enumerate(layers):
+            layers[number] = changed(layer, random_tops(layer, rng))
         if top:
-            vars(rng.choice(layers)).update(BAD_TOPS[top - 1])
+            number = rng.randrange(len(layers))
+            layers[number] = changed(layers[number], BAD_TOPS[top - 1])
         if counts["tables"]:
-            layers[0].table_a = layers[0].table_b = counts["tables"] - 1
+            layers[0] = changed(layers[0], dict.fromkeys(("table_a", "table_b"), counts["tables"] - 1))
         if missing:
-            vars(rng.choice(layers)).update(coded | {("table_a", "table_b")[missing - 1]: counts["tables"]})
+            number = rng.randrange(len(layers))
+            wrong = {("table_a", "table_b")[missing - 1]: counts["tables"]}
+            layers[number] = changed(layers[number], coded | wrong)
         head = {
             "version": fields.FORMAT_VERSION,
             "engine": ENGINE_ID,
@@ -130,10 +136,10 @@ class Model:
         if rng.random() < 0.05:
             head |= {"height": rng.randint(1, 1 << 12), "width": 1}
         program = Program(
-            header=row(fields.HEADER, rng, **(head | counts | overrides)),
+            header=blank(fields.HEADER, rng, **(head | counts | overrides)),
             layers=tuple(layers),
             buffers=tuple(buffers),
-            instructions=tuple(row(fields.INSTRUCTION, rng) for _ in range(counts["instructions"])),
+            instructions=tuple(blank(fields.INSTRUCTION, rng) for _ in range(counts["instructions"])),
             params=np.array(
                 [
                     (rng.randrange(-(1 << 23), 1 << 23), rng.randrange(1 << 16, 1 << 17), rng.randrange(16))

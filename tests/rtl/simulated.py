@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from squeeze_hls.engine.addresses import blocks
 from squeeze_hls.engine.config import EngineConfig
-from squeeze_hls.engine.program import half_depth, tile_halves
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.network import golden
+from squeeze_hls.paths import RTL_SOURCES
 from squeeze_hls.plan import Plan
 from squeeze_hls.sim.rtl import Frame, load, run_frames
 from squeeze_hls.sim.rtl_engine import IN, OUT, WEIGHTS, RtlEngine
@@ -32,20 +33,26 @@ def products(plan: Plan) -> list[int]:
     program, result = plan.program, []
     for instruction in program.instructions:
         layer = program.layers[instruction.layer]
-        halves = [half for group in range(program.groups(layer)) for half in tile_halves(layer, group)]
-        result.append(blocks(layer, instruction, plan.engine.pix) * sum(half_depth(layer, half) for half in halves))
+        depth = sum(layer.depth(half) for group in range(layer.groups) for half in layer.halves_of(group))
+        result.append(blocks(layer, instruction, plan.engine.pix) * depth)
     return result
 
 
 def simulate(
-    plan: Plan, images: Sequence[np.ndarray], pauses: Sequence[float] = NONE, *, seed: int = 1, what: str = ""
+    plan: Plan,
+    images: Sequence[np.ndarray],
+    pauses: Sequence[float] = NONE,
+    *,
+    seed: int = 1,
+    what: str = "",
+    rtl: Path = RTL_SOURCES,
 ) -> list[Frame]:
     """Compute images back to back, ``pauses`` on s_axis_in, s_axis_weights and m_axis_out; every tensor must agree."""
     require()
-    rtl = load(compile_engine(plan.engine, BUILDS), plan, limit=LIMIT)
+    simulated = load(compile_engine(plan.engine, BUILDS, rtl=rtl), plan, limit=LIMIT)
     for stream, probability in zip((IN, WEIGHTS, OUT), pauses, strict=True):
-        rtl.engine.pauses(stream, probability, seed + stream)
-    frames = run_frames(plan, images, rtl)
+        simulated.engine.pauses(stream, probability, seed + stream)
+    frames = run_frames(plan, images, simulated)
     names = {layer.target for layer in plan.layers}
     for number, (image, frame) in enumerate(zip(images, frames, strict=True)):
         assert set(frame.tensors) == names, f"{what}: {sorted(names ^ set(frame.tensors))} missing or unknown"

@@ -29,7 +29,7 @@ def few_pixels(seed: int) -> IntNetwork:
     nodes = (
         int_conv(rng, "conv1", "image", (channels, 3, 3, 3), stride=2),
         int_conv(rng, "conv10", "conv1", (classes, 1, 1, channels), pads=border, wide=True),
-        GlobalAverage(name="average", input="conv10", output="logits"),
+        GlobalAverage(name="average", inputs=("conv10",), output="logits"),
     )
     return IntNetwork(
         name=f"few{seed}", input="image", input_shape=(height, width, 3), nodes=nodes, pad_value=(0, 0, 0)

@@ -14,7 +14,7 @@ from squeeze_hls.emit import rtl
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.entropy import STATES
 from squeeze_hls.engine.packets import image_packet, parse_logits, program_packet, weights_packet
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.sim.protocol import Transfer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from squeeze_hls.errors import DoesNotFitError
 from squeeze_hls.frontend import load_graph
 from squeeze_hls.network import pictures
 from squeeze_hls.network.ir import IntNetwork
-from squeeze_hls.plan import PlanOptions, make_plan
+from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.quantize import to_int
 from squeeze_hls.sim.rtl import load
 from squeeze_hls.sim.verilate import compile_engine
 from tests.networks import mixed_network
 from tests.rtl.runner import BUILDS, require
 from tests.rtl.simulated import simulate
+from tests.schedules import forked_plan, interleaved_rows
 
 SAMPLED = ((3, 8, 16), (2, 4, 8))  # arrays of every run
 ARRAYS = (*SAMPLED, (4, 8, 8), (1, 16, 16), (5, 4, 12), (4, 16, 16))  # of the campaign
@@ -61,6 +63,16 @@ def test_random_networks(array: tuple[int, int, int], streamed: bool, full: bool
     engine = config(array, streamed)
     done = sum(run_case(seed, engine) for seed in range(first, first + wanted + wanted // 2))
     assert done >= wanted, f"only {done} of {wanted + wanted // 2} networks fitted"
+
+
+@pytest.mark.parametrize("make", [interleaved_rows, forked_plan])
+def test_schedules_beyond_a_chain(make: Callable[[EngineConfig], Plan]) -> None:
+    """Rows of several layers that alternate; a map that two layers read: every tensor, with and without pauses."""
+    plan = make(config(SAMPLED[1], False))
+    images = list(np.random.default_rng(4).integers(0, 256, (2, *plan.network.input_shape)).astype(np.uint8))
+    first, _ = simulate(plan, images, what=make.__name__)
+    assert abs(plan.timing.total - first.cycles) <= 0.01 * first.cycles
+    simulate(plan, images, [0.5, 0.0, 0.5], seed=3, what=make.__name__)
 
 
 def whole(network: IntNetwork, most_cycles: int) -> None:

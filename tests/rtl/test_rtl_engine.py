@@ -9,7 +9,7 @@ from squeeze_hls.board import load_board
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.packets import parse_logits
 from squeeze_hls.errors import ToolFailedError
-from squeeze_hls.flows.comparison import assert_same
+from squeeze_hls.flows.exact import assert_same
 from squeeze_hls.network import golden
 from squeeze_hls.plan import Plan, PlanOptions, make_plan
 from squeeze_hls.sim.protocol import Packets, Transfer

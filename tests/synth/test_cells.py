@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from squeeze_hls.synth.cells import count
-from squeeze_hls.synth.levels import deepest_path
+from squeeze_hls.synth.logic_levels import deepest_path
 
 OUTPUTS = {"O", "CO", "Q", "P", "DOA", "DOB", "SPO", "DPO", "DOADO"}
 

@@ -14,10 +14,14 @@ from squeeze_hls import cli
 from squeeze_hls.artifacts.build_folder import open_build
 from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.synth.cells import count
-from squeeze_hls.synth.levels import Path as LogicPath
+from squeeze_hls.synth.logic_levels import Path as LogicPath
 from squeeze_hls.synth.run import Synthesis
+from squeeze_hls.synth.static_timing import TimingGraph
+from tests.synth.test_cells import cell, module, register
 
 DIGITS = Path(__file__).resolve().parent.parent / "fixtures" / "digits"
+# Two registers with a LUT between, which takes 1.142 ns where every wire takes 0.45.
+PATH = module(register(9, 2), cell("LUT1", I0=2, O=3), register(3, 4), names={"a.from": 2, "b.to": 4})
 CELLS = {"DSP48E1": 200, "RAMB36E1": 50, "RAMB18E1": 1, "LUT6": 20_000, "RAM64M": 100, "FDRE": 13_000}
 
 
@@ -44,10 +48,11 @@ def yosys(monkeypatch: pytest.MonkeyPatch) -> None:
         log.write_text("Yosys was here\n")
         path = LogicPath(levels=2, start="a.b[1]", end="c D", cells=("LUT6", "CARRY4"))
         return Synthesis(
-            tool="Yosys 0.70", family=family, cells=CELLS, count=count(CELLS), deepest=path, memories=()
+            tool="Yosys 0.70", family=family, cells=CELLS, count=count(CELLS), deepest=path, memories=(),
+            timing=TimingGraph(PATH) if family == "xc7" else None,
         )  # fmt: skip
 
-    monkeypatch.setattr("squeeze_hls.synth.build.synthesize_engine", synthesized)
+    monkeypatch.setattr("squeeze_hls.flows.synth.synthesize_engine", synthesized)
 
 
 def report_of(folder: Path) -> dict[str, Any]:
@@ -82,7 +87,14 @@ def test_the_report_afterwards(mine: Path, root: Path, yosys: None, capfd: pytes
     }  # fmt: skip
     assert report["tools"]["yosys"] == "0.70"
     changed = {key for key in report if report[key] != before.get(key)}
-    assert changed == {"resources", "synthesis", "tools"}
+    assert changed == {"resources", "synthesis", "timing", "tools"}
+    timing = report["timing"]
+    assert (timing["clock_mhz"], timing["uncertainty_ns"], timing["source"]) == (100, 0.3, "estimate")
+    assert [m["name"] for m in timing["models"]] == ["flat45", "opt", "mix"]
+    assert timing["models"][0]["worst_ns"] == 1.14 and timing["models"][0]["failing_endpoints"] == 0
+    assert timing["models"][0]["fmax_mhz"] == round(1000 / (1.142 + 0.3), 1)
+    (path,) = timing["paths"]
+    assert (path["start"], path["end"], path["levels"], path["module"]) == ("a.from", "b.to", 1, "b")
     assert (mine / "synth" / "yosys.log").read_text() == "Yosys was here\n"
     open_build(mine)  # still whole
     assert cli.run(["synth", str(mine), "-q"]) == 0
@@ -93,6 +105,7 @@ def test_for_people(mine: Path, yosys: None, capfd: pytest.CaptureFixture[str]) 
     assert cli.run(["synth", str(mine)]) == 0
     out = capfd.readouterr().out
     assert "deepest path: 2 logic levels, from a.b[1] to c D" in out
+    assert "a.from" in out and "flat45" in out and "it is not implemented" in " ".join(out.split())
     row = next(line for line in out.splitlines() if line.startswith("LUT"))
     estimate = report_of(mine)["resources"]["lut"]["estimate"]
     assert row.split() == ["LUT", "20,400", f"{estimate:,}", "48,200"]
@@ -107,7 +120,7 @@ def test_yosys_fails(mine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     def fails(*_: object, **__: object) -> Synthesis:
         raise ToolFailedError("Yosys: it fell over")
 
-    monkeypatch.setattr("squeeze_hls.synth.build.synthesize_engine", fails)
+    monkeypatch.setattr("squeeze_hls.flows.synth.synthesize_engine", fails)
     before = (mine / "report.json").read_bytes()
     refused(capfd, 5, mine, "it fell over")
     assert (mine / "report.json").read_bytes() == before

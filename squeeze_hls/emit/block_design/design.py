@@ -215,63 +215,24 @@ def describe(
     """
     ps = PROCESSORS[family]
     dmas = ("dma", "dma_weights") if streamed else ("dma",)
-    slaves = ["engine/s_axi_control", *(f"{dma}/S_AXI_LITE" for dma in dmas), "intc/s_axi"]
-    masters = ["dma/M_AXI_MM2S", "dma/M_AXI_S2MM", *(["dma_weights/M_AXI_MM2S"] if streamed else [])]
-    interrupts = ["engine/interrupt", "dma/mm2s_introut", "dma/s2mm_introut"]
-    streams = [("dma/M_AXIS_MM2S", "engine/s_axis_in"), ("engine/m_axis_out", "dma/S_AXIS_S2MM")]
-    if streamed:
-        interrupts.append("dma_weights/mm2s_introut")
-        streams.append(("dma_weights/M_AXIS_MM2S", "engine/s_axis_weights"))
+    slaves = ("engine/s_axi_control", *(f"{dma}/S_AXI_LITE" for dma in dmas), "intc/s_axi")
+    masters = ("dma/M_AXI_MM2S", "dma/M_AXI_S2MM", *(f"{dma}/M_AXI_MM2S" for dma in dmas[1:]))
+    interrupts = ("engine/interrupt", "dma/mm2s_introut", "dma/s2mm_introut", *(f"{d}/mm2s_introut" for d in dmas[1:]))
+    clock = (ps.clock_setting, f"{made_clock(ps, clock_mhz):.9g}")
     cells = (
         Cell(
             name="ps",
             vlnv=ps.vlnv,
             version=ps.version,
-            parameters=(*settings, *ps.settings, (ps.clock_setting, f"{made_clock(ps, clock_mhz):.9g}")),
+            parameters=(*settings, *ps.settings, clock),
             clocks=(ps.master_clock, ps.slave_clock),
         ),
         Cell(name="reset", vlnv="xilinx.com:ip:proc_sys_reset", version="5.0", clocks=("slowest_sync_clk",)),
-        Cell(
-            name="engine",
-            vlnv=f"{MODULE_VLNV}:{rtl_top}" if rtl_top else HLS_VLNV,
-            version="1.0",
-            pinned=True,
-            clocks=("ap_clk",),
-            resets=("ap_rst_n",),
-        ),
+        _engine(rtl_top),
         *(_dma(name, receives=name == "dma") for name in dmas),
-        Cell(
-            name="intc",
-            vlnv="xilinx.com:ip:axi_intc",
-            version="4.1",
-            pinned=True,
-            parameters=(("C_IRQ_CONNECTION", "1"),),  # its output is a plain pin
-            clocks=("s_axi_aclk",),
-            resets=("s_axi_aresetn",),
-        ),
-        Cell(
-            name="concat",
-            vlnv="xilinx.com:ip:xlconcat",
-            version="2.1",
-            parameters=(("NUM_PORTS", str(len(interrupts))),),
-        ),
+        *_interrupt_cells(len(interrupts)),
         _interconnect("control", 1, len(slaves)),
         _interconnect("memory", len(masters), 1),
-    )
-    links = (
-        *(Link(source, sink, "axis", STREAM_BITS) for source, sink in streams),
-        Link(f"ps/{ps.master}", "control/S00_AXI", "aximm"),
-        *(Link(f"control/M{i:02}_AXI", slave, "aximm") for i, slave in enumerate(slaves)),
-        *(Link(master, f"memory/S{i:02}_AXI", "aximm", STREAM_BITS) for i, master in enumerate(masters)),
-        Link("memory/M00_AXI", f"ps/{ps.slave}", "aximm", STREAM_BITS),
-    )
-    wires = (
-        *((f"ps/{ps.clock}", f"{cell.name}/{pin}") for cell in cells for pin in cell.clocks),
-        (f"ps/{ps.reset}", "reset/ext_reset_in"),
-        *(("reset/peripheral_aresetn", f"{cell.name}/{pin}") for cell in cells for pin in cell.resets),
-        *((pin, f"concat/In{i}") for i, pin in enumerate(interrupts)),
-        ("concat/dout", "intc/intr"),
-        ("intc/irq", f"ps/{ps.interrupt}"),
     )
     return BlockDesign(
         part=part,
@@ -280,11 +241,37 @@ def describe(
         clock_mhz=clock_mhz,
         processor=ps,
         cells=cells,
-        links=links,
-        wires=wires,
+        links=_links(ps, slaves, masters, streamed=streamed),
+        wires=_wires(ps, cells, interrupts),
         slaves=tuple(Slave(slave, ps.addresses[slave.split("/")[0]]) for slave in slaves),
-        interrupts=tuple(interrupts),
-        memory_masters=tuple(masters),
+        interrupts=interrupts,
+        memory_masters=masters,
+    )
+
+
+def _links(ps: Processor, slaves: tuple[str, ...], masters: tuple[str, ...], *, streamed: bool) -> tuple[Link, ...]:
+    """Streams between DMA and engine; processor to registers and DMA to memory, each by way of an interconnect."""
+    streams = [("dma/M_AXIS_MM2S", "engine/s_axis_in"), ("engine/m_axis_out", "dma/S_AXIS_S2MM")]
+    if streamed:
+        streams.append(("dma_weights/M_AXIS_MM2S", "engine/s_axis_weights"))
+    return (
+        *(Link(source, sink, "axis", STREAM_BITS) for source, sink in streams),
+        Link(f"ps/{ps.master}", "control/S00_AXI", "aximm"),
+        *(Link(f"control/M{i:02}_AXI", slave, "aximm") for i, slave in enumerate(slaves)),
+        *(Link(master, f"memory/S{i:02}_AXI", "aximm", STREAM_BITS) for i, master in enumerate(masters)),
+        Link("memory/M00_AXI", f"ps/{ps.slave}", "aximm", STREAM_BITS),
+    )
+
+
+def _wires(ps: Processor, cells: tuple[Cell, ...], interrupts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """One clock and one reset for all cells, and the interrupts."""
+    return (
+        *((f"ps/{ps.clock}", f"{cell.name}/{pin}") for cell in cells for pin in cell.clocks),
+        (f"ps/{ps.reset}", "reset/ext_reset_in"),
+        *(("reset/peripheral_aresetn", f"{cell.name}/{pin}") for cell in cells for pin in cell.resets),
+        *((pin, f"concat/In{i}") for i, pin in enumerate(interrupts)),
+        ("concat/dout", "intc/intr"),
+        ("intc/irq", f"ps/{ps.interrupt}"),
     )
 
 
@@ -298,6 +285,33 @@ def made_clock(processor: Processor, clock_mhz: float) -> float:
     """MHz; asked for exactly, lest Vivado round up."""
     first, second = divisors(processor.pll_mhz / clock_mhz)
     return processor.pll_mhz / (first * second)
+
+
+def _engine(rtl_top: str) -> Cell:
+    """The packaged core, or the Verilog module where one is named."""
+    return Cell(
+        name="engine",
+        vlnv=f"{MODULE_VLNV}:{rtl_top}" if rtl_top else HLS_VLNV,
+        version="1.0",
+        pinned=True,
+        clocks=("ap_clk",),
+        resets=("ap_rst_n",),
+    )
+
+
+def _interrupt_cells(count: int) -> tuple[Cell, Cell]:
+    """The interrupt controller, and what joins the wires of ``count`` interrupts to its one input."""
+    controller = Cell(
+        name="intc",
+        vlnv="xilinx.com:ip:axi_intc",
+        version="4.1",
+        pinned=True,
+        parameters=(("C_IRQ_CONNECTION", "1"),),  # its output is a plain pin
+        clocks=("s_axi_aclk",),
+        resets=("s_axi_aresetn",),
+    )
+    parameters = (("NUM_PORTS", str(count)),)
+    return controller, Cell(name="concat", vlnv="xilinx.com:ip:xlconcat", version="2.1", parameters=parameters)
 
 
 def _dma(name: str, *, receives: bool) -> Cell:

@@ -30,9 +30,9 @@ from squeeze_hls.sim.board import bitfile
 from squeeze_hls.sim.board.clocks import ClockRegisters
 from squeeze_hls.sim.board.compiled import compiled
 from squeeze_hls.sim.board.dma import BoardError
+from squeeze_hls.sim.board.dram import BYTES, CACHE_LINE, Memory
 from squeeze_hls.sim.board.faults import Faults
 from squeeze_hls.sim.board.machine import Machine
-from squeeze_hls.sim.board.memory import BYTES, CACHE_LINE, Memory
 
 _WORD = struct.Struct("<I")
 _get_uio_irq = pynq.interrupt.get_uio_irq

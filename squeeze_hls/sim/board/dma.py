@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from squeeze_hls.emit.block_design.design import LENGTH_BITS
+from squeeze_hls.sim.board.dram import Memory
 from squeeze_hls.sim.board.faults import Faults
-from squeeze_hls.sim.board.memory import Memory
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import OUT, RtlEngine
 

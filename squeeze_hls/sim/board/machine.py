@@ -18,9 +18,9 @@ from squeeze_hls.errors import ToolFailedError
 from squeeze_hls.sim.board.bitfile import Bitfile
 from squeeze_hls.sim.board.clocks import ClockRegisters
 from squeeze_hls.sim.board.dma import CHANNEL_BYTES, CONTROL, RESET, BoardError, Channel, Receiver, Sender
+from squeeze_hls.sim.board.dram import Memory
 from squeeze_hls.sim.board.faults import Faults
 from squeeze_hls.sim.board.intc import InterruptController
-from squeeze_hls.sim.board.memory import Memory
 from squeeze_hls.sim.protocol import Transfer
 from squeeze_hls.sim.rtl_engine import IN, INTERRUPT, OUT, PACKET_OUT, WEIGHTS, RtlEngine
 

@@ -10,9 +10,9 @@ from squeeze_hls.artifacts.build_folder import open_build
 from squeeze_hls.artifacts.bundle import write_file
 from squeeze_hls.bitstream import archive
 from squeeze_hls.bitstream.flow import LOGS, run_flow
-from squeeze_hls.bitstream.programs import find_hls, find_vivado
 from squeeze_hls.bitstream.project import FLOWS, Project, make_project
 from squeeze_hls.bitstream.result import check, write_result
+from squeeze_hls.bitstream.vendor_tools import find_hls, find_vivado
 from squeeze_hls.errors import InputError, MissingToolError
 from squeeze_hls.progress import Listener
 

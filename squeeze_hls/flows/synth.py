@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +15,12 @@ from squeeze_hls.engine.resources import resources
 from squeeze_hls.errors import InputError
 from squeeze_hls.progress import Listener
 from squeeze_hls.report.build_report import RESOURCES
+from squeeze_hls.synth.delays import GRADES
 from squeeze_hls.synth.run import Synthesis, family_of, synthesize_engine
+from squeeze_hls.synth.static_timing import NET_MODELS, PATHS, UNCERTAINTY_NS
 
 FOLDER, LOG = "synth", "yosys.log"
+MAX_CLOCK_MHZ = 1000
 
 
 def synthesize_build(folder: Path, listener: Listener) -> dict[str, Any]:
@@ -39,9 +43,13 @@ def synthesize_build(folder: Path, listener: Listener) -> dict[str, Any]:
             f"{done.tool}: {found.dsp} DSP, {found.bram36} BRAM36, {found.lut:,} LUT, {found.ff:,} FF; "
             f"at most {done.deepest.levels} logic levels"
         )
+    with listener.stage("timing") as stage:
+        timing = _timing(build, done)
+        stage.outcome = _timing_outcome(timing)
     name, version = done.tool.split()
     report = build.report | {
         "resources": _resources(build.engine, available, done),
+        "timing": timing,
         "synthesis": {
             "tool": done.tool,
             "family": done.family,
@@ -68,6 +76,47 @@ def _resources(engine: EngineConfig, available: Mapping[str, int], done: Synthes
     }
     table["bram36"]["parts"] = dict(planned.bram36_parts)
     return table
+
+
+def _timing(build: Build, done: Synthesis) -> dict[str, Any] | None:
+    """Static timing at the build's clock by every model of wires; None where delays are not public."""
+    if done.timing is None:
+        return None
+    clock = _entry(build, "engine", "clock_mhz")
+    if not isinstance(clock, (int, float)) or not 0 < clock < MAX_CLOCK_MHZ:
+        raise _malformed(build)
+    done.timing.scale = GRADES.get(speed_grade(str(_entry(build, "board", "part"))), 1.0)
+    analyses = [done.timing.analyse(model, clock) for model in NET_MODELS]
+    return {
+        "clock_mhz": clock,
+        "uncertainty_ns": UNCERTAINTY_NS,
+        "source": "estimate",
+        "models": [
+            {
+                "name": found.model.name,
+                "wire": found.model.meaning,
+                "worst_ns": round(found.worst_ns, 2),
+                "fmax_mhz": round(found.fmax_mhz, 1),
+                "endpoints": found.endpoints,
+                "failing_endpoints": found.failing,
+            }
+            for found in analyses
+        ],
+        "paths": [asdict(path) | {"ns": round(path.ns, 2)} for path in analyses[-1].paths[:PATHS]],
+    }
+
+
+def speed_grade(part: str) -> str:
+    """The end of a 7 series part's name: ``-1`` of xc7z020clg400-1; "" where it has none."""
+    found = re.search(r"-[123]$", part)
+    return found.group() if found else ""
+
+
+def _timing_outcome(timing: Mapping[str, Any] | None) -> str:
+    if timing is None:
+        return "no estimate: the delays of this family's cells are not public"
+    fastest = ", ".join(f"{m['name']} {m['fmax_mhz']:g}" for m in timing["models"])
+    return f"estimated MHz by model of the wires: {fastest}; not implemented"
 
 
 def _log(folder: Path) -> Path:

@@ -7,12 +7,12 @@ nothing of a clock frequency; their trend shows where to look.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from squeeze_hls.synth.cells import IGNORED, Bit, arcs, ends
+from squeeze_hls.synth.names import bit_names, cell_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +33,16 @@ def deepest_path(module: Mapping[str, Any]) -> Path:
     before: dict[Bit, list[Bit]] = {}  # bits that an output follows
     through: dict[Bit, str] = {}  # type of the cell that drives it
     for cell in module["cells"].values():
-        for a, z in arcs(cell):
-            before.setdefault(z, []).append(a)
-            through[z] = cell["type"]
+        for arc in arcs(cell):
+            before.setdefault(arc.target, []).append(arc.source)
+            through[arc.target] = cell["type"]
     levels = _levels(before)
-    names = _names(module)
+    names = bit_names(module)
     found: list[tuple[int, str, Bit]] = []
     for name, cell in module["cells"].items():
         for port, bit in ends(cell):
             if bit in before:
-                found.append((-levels[bit], f"{_cell_name(name, cell, names)} {port}", bit))
+                found.append((-levels[bit], f"{cell_name(name, cell, names)} {port}", bit))
     for name, port in module["ports"].items():
         if port["direction"] == "output":
             found += [(-levels[bit], name, bit) for bit in port["bits"] if bit in before]
@@ -77,33 +77,11 @@ def _levels(before: Mapping[Bit, list[Bit]]) -> dict[Bit, int]:
     return levels
 
 
-def _names(module: Mapping[str, Any]) -> dict[Bit, str]:
-    """A name for each bit that has one from the source: the shortest."""
-    names: dict[Bit, str] = {}
-    for name, net in module["netnames"].items():
-        if net["hide_name"] or "$" in name:  # Yosys' own, which hold paths of files
-            continue
-        for index, bit in enumerate(net["bits"]):
-            text = f"{name}[{index + net.get('offset', 0)}]" if len(net["bits"]) > 1 else name
-            if bit not in names or (len(text), text) < (len(names[bit]), names[bit]):
-                names[bit] = text
-    return names
-
-
-def _cell_name(name: str, cell: Mapping[str, Any], names: Mapping[Bit, str]) -> str:
-    """What a register holds, or where another cell stands; without Yosys' own names, which hold paths of files."""
-    for bit in cell["connections"].get("Q", ()):
-        if bit in names:
-            return names[bit]
-    place = re.split(r"\.?\$(?!flatten)", name.replace("$flatten", "").replace("\\", ""), maxsplit=1)[0]
-    return place or str(cell["type"])
-
-
 def _start_name(bit: Bit, module: Mapping[str, Any], names: Mapping[Bit, str]) -> str:
     for name, cell in module["cells"].items():
         if cell["type"] in IGNORED:
             continue
         for port, direction in cell["port_directions"].items():
             if direction == "output" and bit in cell["connections"].get(port, ()):
-                return names[bit] if port == "Q" and bit in names else f"{_cell_name(name, cell, names)} {port}"
+                return names[bit] if port == "Q" and bit in names else f"{cell_name(name, cell, names)} {port}"
     return names.get(bit, str(bit))

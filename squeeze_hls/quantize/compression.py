@@ -35,7 +35,7 @@ REFIT = 1.25  # largest change of a step once the integers are known
 
 @dataclass(frozen=True, kw_only=True)
 class StageLog:
-    """What a network is like behind one stage."""
+    """What a network is like after one stage."""
 
     name: str
     bytes: int  # of its weights
@@ -67,16 +67,9 @@ def compress(
     ``images`` are u8 (N, H, W, 3) raw RGB pictures of the network's input size, no labels.  ``batches`` of
     fine-tuning follow, which need PyTorch; they count where pictures that were held back profit.  The same arguments
     give the same integers, on the same machine with the same number of threads.  Raises DoesNotFitError where
-    less than a bit a weight is left, InputError where the pictures do not fit.
+    less than a bit per weight is left, InputError where the pictures do not fit.
     """
-    weights = sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
-    if room < LEAST_BITS * weights:
-        raise DoesNotFitError(
-            f"{graph.name}: {weights:,} weights in {max(room, 0) / 8:,.0f} bytes are {max(room, 0) / weights:.2f} bits "
-            f"each; {LEAST_BITS:g} is the least that leaves a working network. Use a smaller network or a larger board."
-        )
-    if batches and len(images) < 2 * HELD_BACK:
-        raise InputError(f"{len(images)} pictures are too few to fine-tune on; give {2 * HELD_BACK} or more")
+    _check(graph, images, room, batches)
     with listener.stage("prepare") as stage:
         given = calibrated.prepare(graph, images, seed=seed, mirror=True)
         stage.outcome = f"{len(images)} pictures and their mirror images"
@@ -84,70 +77,124 @@ def compress(
         rng = np.random.default_rng(seed)
         sensitivity = sensitivities(given.graph, images[:JUDGES], given.border, rng, stage.progress)
         stage.outcome = f"of {sum(map(len, sensitivity.values())):,} filters, by backpropagation"
+    task = _Task(given=given, images=images, sensitivity=sensitivity, room=room, stored_bits=stored_bits)
+    with listener.stage("allocate") as stage:
+        step = task.allocate(stage)
+    with listener.stage("compress") as stage:
+        network, step, bits = task.compress(step, stage)
+    found = {"compressed": (network, bits)}
+    if batches:
+        with listener.stage("fine-tune") as stage:
+            tuned = task.finetune(network, step, batches, seed, stage)
+        if tuned is not None:
+            network, bits = found["fine-tuned"] = tuned, stored_bits(tuned)
+    with listener.stage("measure") as stage:
+        stages = task.measure(found, stage)
+    return Compressed(network=network, step=step, bits=bits, stages=stages)
 
-    def at(step: float, pictures: calibrated.Prepared, stage: Stage) -> IntNetwork:
-        def fit(*args) -> tuple[Conv, np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
-            return _fit(*args, sensitivity=sensitivity[args[0].name], step=step)
+
+def _check(graph: Graph, images: np.ndarray, room: int, batches: int) -> None:
+    weights = _count(graph)
+    if room < LEAST_BITS * weights:
+        raise DoesNotFitError(
+            f"{graph.name}: {weights:,} weights in {max(room, 0) / 8:,.0f} bytes are {max(room, 0) / weights:.2f} bits "
+            f"each; {LEAST_BITS:g} is the least that leaves a working network. Use a smaller network or a larger board."
+        )
+    if batches and len(images) < 2 * HELD_BACK:
+        raise InputError(f"{len(images)} pictures are too few to fine-tune on; give {2 * HELD_BACK} or more")
+
+
+def _count(graph: Graph) -> int:
+    """How many weights a network has."""
+    return sum(node.weight.size for node in graph.nodes if isinstance(node, Conv))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Task:
+    """What is to be compressed, how far, and what is known of it; each method is one stage."""
+
+    given: calibrated.Prepared
+    images: np.ndarray  # u8 (N, H, W, 3), without the mirror images
+    sensitivity: dict[str, np.ndarray]  # of every convolution's filters, float64 (O,)
+    room: int  # bits
+    stored_bits: Callable[[IntNetwork], int]
+
+    @property
+    def weights(self) -> int:
+        return _count(self.given.graph)
+
+    def at(self, step: float, pictures: calibrated.Prepared, stage: Stage) -> IntNetwork:
+        """The network whose weight of average importance is rounded to ``step``."""
+
+        def fit(
+            conv: Conv, seen: statistics.Moments, scale_in: float, scale_out: float, wide: bool
+        ) -> tuple[Conv, np.ndarray, np.ndarray]:
+            own = self.sensitivity[conv.name]
+            return _fit(conv, seen, scale_in, scale_out, wide, sensitivity=own, step=step)
 
         detail = f"step {step:.2e}"
         return calibrated.calibrate(pictures, fit, lambda _, done, total: stage.progress(done, total, detail))
 
-    with listener.stage("allocate") as stage:
-        some = given.images[np.linspace(0, len(images) - 1, min(PROBE, len(images))).astype(int)]
-        probe = replace(given, images=some)
-        step = _search(lambda s: stored_bits(at(s, probe, stage)), room, weights)
-        stage.outcome = f"step {step:.2e}, {room / weights:.2f} bits a weight"
-    with listener.stage("compress") as stage:
-        network = at(step, given, stage)
-        while (bits := stored_bits(network)) > room and step < COARSEST:
-            step *= _coarser(bits, room, weights)
-            network = at(step, given, stage)
-        stage.outcome = f"{bits / weights:.2f} bits a weight, {-(-bits // 8):,} of {room // 8:,} bytes"
-    if bits > room:
-        raise DoesNotFitError(
-            f"{graph.name}: the weights still take {bits // 8:,} bytes, {room // 8:,} are left for them"
+    def allocate(self, stage: Stage) -> float:
+        """The step at which the weights just fit, found on a few of the pictures."""
+        count = len(self.images)
+        some = self.given.images[np.linspace(0, count - 1, min(PROBE, count)).astype(int)]
+        probe = replace(self.given, images=some)
+        step = _search(lambda s: self.stored_bits(self.at(s, probe, stage)), self.room, self.weights)
+        stage.outcome = f"step {step:.2e}, {self.room / self.weights:.2f} bits per weight"
+        return step
+
+    def compress(self, step: float, stage: Stage) -> tuple[IntNetwork, float, int]:
+        """The network on all pictures, its step, a coarser one where the weights do not fit, and their bits."""
+        network = self.at(step, self.given, stage)
+        while (bits := self.stored_bits(network)) > self.room and step < COARSEST:
+            step *= _coarser(bits, self.room, self.weights)
+            network = self.at(step, self.given, stage)
+        stage.outcome = f"{bits / self.weights:.2f} bits per weight, {-(-bits // 8):,} of {self.room // 8:,} bytes"
+        if bits > self.room:
+            raise DoesNotFitError(
+                f"{network.name}: the weights still take {bits // 8:,} bytes, {self.room // 8:,} are left for them"
+            )
+        return network, step, bits
+
+    def finetune(self, network: IntNetwork, step: float, batches: int, seed: int, stage: Stage) -> IntNetwork | None:
+        """The network fine-tuned on most of the pictures, if its predictions on the others are better for it."""
+        from squeeze_hls.quantize.finetune import finetune
+
+        graph, images = self.given.graph, self.images
+        held = np.arange(len(images)) % HELD_BACK == 0
+        price = step * step * coded.SLOPE / 2  # nats: half the squared error in units of the sensitivity
+
+        def fits(tuned: IntNetwork) -> bool:
+            return self.stored_bits(tuned) <= self.room
+
+        tuned = finetune(graph, network, images[~held], batches, price=price, fits=fits, seed=seed, stage=stage)
+        if tuned is None:
+            stage.outcome = "its weights did not fit any more: left as it was"
+            return None
+        true = batch.logits(graph, images[held], self.given.border)
+        before, after = (
+            measure.difference(measure.integer_logits(n, images[held]), true).divergence for n in (network, tuned)
         )
-    found = {"compressed": (network, bits)}
-    if batches:
-        with listener.stage("fine-tune") as stage:
-            tuned = _tuned(given, network, images, batches, step, lambda n: stored_bits(n) <= room, seed, stage)
-        if tuned is not None:
-            network, bits = found["fine-tuned"] = tuned, stored_bits(tuned)
-    return Compressed(network=network, step=step, bits=bits, stages=_measured(given, images, found, listener))
-
-
-def _tuned(
-    given: calibrated.Prepared,
-    network: IntNetwork,
-    images: np.ndarray,
-    batches: int,
-    step: float,
-    fits: Callable[[IntNetwork], bool],
-    seed: int,
-    stage: Stage,
-) -> IntNetwork | None:
-    """The network fine-tuned on most of the pictures, if its predictions on the others are better for it."""
-    from squeeze_hls.quantize.finetune import finetune
-
-    held = np.arange(len(images)) % HELD_BACK == 0
-    price = step * step * coded.SLOPE / 2  # nats: half the squared error in units of the sensitivity
-    tuned = finetune(given.graph, network, images[~held], batches, price=price, fits=fits, seed=seed, stage=stage)
-    if tuned is None:
-        stage.outcome = "its weights did not fit any more: left as it was"
+        stage.outcome = f"divergence {before:.4f} to {after:.4f} nats on {held.sum()} pictures held back"
+        if after < before:
+            return tuned
+        stage.outcome += ": left as it was"
         return None
-    true = batch.logits(given.graph, images[held], given.border)
-    before, after = (
-        measure.difference(measure.integer_logits(n, images[held]), true).divergence for n in (network, tuned)
-    )
-    better = after < before
-    stage.outcome = f"divergence {before:.4f} to {after:.4f} nats on {held.sum()} pictures held back" + (
-        "" if better else ": left as it was"
-    )
-    return tuned if better else None
+
+    def measure(self, found: dict[str, tuple[IntNetwork, int]], stage: Stage) -> tuple[StageLog, ...]:
+        """The float network and each of those found, with the bits of its weights, on the pictures."""
+        true = batch.logits(self.given.graph, self.images, self.given.border)
+        stages = [StageLog(name="float", bytes=4 * self.weights, difference=measure.difference(true, true))]
+        for name, (network, bits) in found.items():
+            away = measure.difference(measure.integer_logits(network, self.images, stage.progress), true)
+            stages.append(StageLog(name=name, bytes=-(-bits // 8), difference=away))
+        stage.outcome = f"{away.agreement:.1f} % of predictions unchanged, divergence {away.divergence:.4f} nats"
+        return tuple(stages)
 
 
 def _coarser(bits: int, room: int, weights: int) -> float:
-    """By what the step is to be multiplied: a bit less a weight for twice the step, where none is zero."""
+    """By what the step is to be multiplied: a bit less per weight for twice the step, where none is zero."""
     return 2.0 ** ((bits - (1 - CLOSE / 2) * room) / weights)
 
 
@@ -202,18 +249,3 @@ def _even(sensitivity: np.ndarray, wide: bool) -> np.ndarray:
         return np.full(len(sensitivity), mean)
     drawn = np.maximum(sensitivity / mean, LEAST_SENSITIVITY) ** TRUST
     return drawn * mean / drawn.mean()
-
-
-def _measured(
-    given: calibrated.Prepared, images: np.ndarray, found: dict[str, tuple[IntNetwork, int]], listener: Listener
-) -> tuple[StageLog, ...]:
-    """The float network and each of those found, with the bits of its weights, on the pictures."""
-    weights = sum(node.weight.size for node in given.graph.nodes if isinstance(node, Conv))
-    with listener.stage("measure") as stage:
-        true = batch.logits(given.graph, images, given.border)
-        stages = [StageLog(name="float", bytes=4 * weights, difference=measure.difference(true, true))]
-        for name, (network, bits) in found.items():
-            away = measure.difference(measure.integer_logits(network, images, stage.progress), true)
-            stages.append(StageLog(name=name, bytes=-(-bits // 8), difference=away))
-        stage.outcome = f"{away.agreement:.1f} % of predictions unchanged, divergence {away.divergence:.4f} nats"
-    return tuple(stages)
