@@ -7,13 +7,14 @@
 namespace squeeze {
 
 // Tells the loader about a program that was loaded, or that the bitstream brought.
-inline void announce_program(const Tables& tables, const Loaded& loaded, State& state) {
+inline void announce_program(const Loaded& loaded, State& state) {
+    HLS_INLINE
     ProgramHeader header;
     for (int i = 0; i < fields::header::WORDS; i++) {
         HLS_UNROLL
         header.words[i] = loaded.header[i];
     }
-    const Buffer ring = to_buffer(tables.buffers[header.get<H::gather_buffer>()]);
+    const Buffer ring = to_buffer(buffer_memory[header.get<H::gather_buffer>()]);
     state.loader.begin_program(header, ring, loaded.program_crc);
     state.programmed = true;
 }
@@ -115,20 +116,62 @@ inline void recover(State& state, Stream& in, WeightsPort& weights) {
     state.loader.restart();
 }
 
+// Receives a header and does what it says, except for an image: `computes` says that the loader has begun one.
+inline Error take_packet(Memories& memories, Loaded& loaded, State& state, Stream& in, bool& computes) {
+    HLS_INLINE
+    Loader& loader = state.loader;
+    const Received header = loader.state == Loader::HELD ? loader.held : receive(in);
+    loader.state = Loader::WAITING;
+    PacketHeader packet;
+    packet.words[0] = header.data;
+    const unsigned type = packet.get<P::type>();
+    Error error = NONE;
+    if (packet.get<P::magic>() != PACKET_MAGIC) {
+        error = BAD_MAGIC;
+    } else if (type == PACKET_IMAGE) {
+        error = check_image(packet, header.last, loaded, state);
+    } else if (type == PACKET_PROGRAM || (type == PACKET_WEIGHTS && !SQUEEZE_STREAMED)) {
+        error = check_update(packet, header.last);
+    } else {
+        error = BAD_TYPE;
+    }
+    loader.open = !header.last;
+    if (error != NONE) {
+        if (loader.open) {
+            discard(in);
+        }
+    } else if (type == PACKET_IMAGE) {
+        loader.begin_image();
+        computes = true;
+        return NONE;
+    } else if (type == PACKET_PROGRAM) {
+        state.programmed = false;  // the next start announces it
+        error = load_program(memories, loaded, in, packet.get<P::length>());
+    } else {
+#if !SQUEEZE_STREAMED
+        error = load_weights(memories.store, loaded, in, packet.get<P::length>());
+#endif
+    }
+    loader.open = false;
+    return error;
+}
+
+// One start.  Images are computed at one place, so that there is one array.
 inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream& in, Stream& out, WeightsPort& weights) {
     Loader& loader = state.loader;
     if (loaded.program_valid && !state.programmed) {
-        announce_program(memories.tables, loaded, state);
+        announce_program(loaded, state);
     }
     if (state.running) {
         recover(state, in, weights);
     }
     state.running = true;
     Error error = NONE;
+    bool computes = false;
     if (loader.state == Loader::COMPLETE) {
         loader.state = Loader::WAITING;
         loader.ahead = true;
-        error = run_image(memories, state, in, out, weights);
+        computes = true;
 #if SQUEEZE_STREAMED
     } else if (loader.state == Loader::DROPPED) {
         error = loader.error;
@@ -138,44 +181,12 @@ inline Error run_packet(Memories& memories, Loaded& loaded, State& state, Stream
         }
 #endif
     } else if (loader.state == Loader::ROWS || loader.state == Loader::TAIL) {
-        error = run_image(memories, state, in, out, weights);
+        computes = true;
     } else {
-        const Received header = loader.state == Loader::HELD ? loader.held : receive(in);
-        loader.state = Loader::WAITING;
-        PacketHeader packet;
-        packet.words[0] = header.data;
-        const unsigned type = packet.get<P::type>();
-        loader.open = !header.last;
-        if (packet.get<P::magic>() != PACKET_MAGIC) {
-            error = BAD_MAGIC;
-        } else if (type == PACKET_IMAGE) {
-            error = check_image(packet, header.last, loaded, state);
-        } else if (type == PACKET_PROGRAM || (type == PACKET_WEIGHTS && !SQUEEZE_STREAMED)) {
-            error = check_update(packet, header.last);
-        } else {
-            error = BAD_TYPE;
-        }
-        if (error != NONE) {
-            if (loader.open) {
-                discard(in);
-            }
-            loader.open = false;
-        } else if (type == PACKET_IMAGE) {
-            loader.begin_image();
-            error = run_image(memories, state, in, out, weights);
-        } else if (type == PACKET_PROGRAM) {
-            error = load_program(memories, loaded, in, packet.get<P::length>());
-            if (error == NONE) {
-                announce_program(memories.tables, loaded, state);
-            }
-        } else {
-#if !SQUEEZE_STREAMED
-            error = load_weights(memories.store, loaded, in, packet.get<P::length>());
-#endif
-        }
-        if (type != PACKET_IMAGE) {
-            loader.open = false;
-        }
+        error = take_packet(memories, loaded, state, in, computes);
+    }
+    if (computes) {
+        error = run_image(memories, state, in, out, weights);
     }
     state.running = false;
     return error;

@@ -10,7 +10,7 @@
 //    the circle it is SETS = 5 iterations from a state to its successor: three for cutting out the bits, masking and
 //    adding, one for the tables, one for the sums of lengths.  The states stand in a line of registers that moves by
 //    one place with each cut, so scheduling sees the distance itself; no DEPENDENCE pragma has to be believed.
-//  - the funnel's position: a shift by `length`, a register that was computed an iteration before (distance 1).
+//  - the funnel's position: a sum with `length`, a register that was computed an iteration before (distance 1).
 // The tables are read only, by the loop; each lane has a copy of them with one read port.
 #pragma once
 
@@ -18,7 +18,7 @@
 
 namespace squeeze {
 
-template <int COUNT>
+#if SQUEEZE_TABLES
 struct EntropyDecoder {
     static const int BLOCK = 4;  // lanes whose items are cut out of one part of the chunk, at most 4 * 14 bits
 
@@ -39,10 +39,10 @@ struct EntropyDecoder {
         measure();
     }
 
-    // Cuts the next chunk out of the funnel's lowest bits: weights, and the states that follow in the same set.
-    void cut(const ap_uint<FUNNEL_BITS>& funnel, Weight values[CHUNK], ap_uint<STATE_BITS> following[CHUNK]) const {
+    // Cuts the next chunk, the lowest bits of `chunk`, into weights and the states that follow in the same set.
+    void cut(const ap_uint<72>& chunk, Weight values[CHUNK], ap_uint<STATE_BITS> following[CHUNK]) const {
         HLS_INLINE
-        const uint64_t blocks[2] = {uint64_t(ap_uint<64>(funnel)), uint64_t(ap_uint<64>(funnel >> upper))};
+        const uint64_t blocks[2] = {uint64_t(ap_uint<64>(chunk)), uint64_t(ap_uint<64>(chunk >> upper))};
     lanes:
         for (int lane = 0; lane < CHUNK; lane++) {
             HLS_UNROLL
@@ -71,14 +71,14 @@ struct EntropyDecoder {
     }
 
     // Moves what was looked up to the next chunk, and looks up by the states of chunk `ahead`, 0 or 1.
-    void look_up(const CodeTables<COUNT>& tables, ap_uint<3> table, bool ahead) {
+    void look_up(const CodeTables& tables, ap_uint<3> table, bool ahead) {
         HLS_INLINE
         measure();
     look_up:
         for (int lane = 0; lane < CHUNK; lane++) {
             HLS_UNROLL
             const ap_uint<STATE_BITS> state = ahead ? states[1][lane] : states[0][lane];
-            entries[lane] = tables.lanes[lane].read(table * STATES + state);
+            entries[lane] = tables.read(lane, table * STATES + state);
         }
     }
 
@@ -98,15 +98,16 @@ struct EntropyDecoder {
         length = sum[CHUNK] > CODED_CHUNK_BITS ? ap_uint<7>(CODED_CHUNK_BITS) : sum[CHUNK];
     }
 };
+#else
 
 // An engine without tables has no decoder.
-template <>
-struct EntropyDecoder<0> {
+struct EntropyDecoder {
     static const int length = 0;
     void begin_layer() {}
-    void cut(const ap_uint<FUNNEL_BITS>&, Weight*, ap_uint<STATE_BITS>*) const {}
+    void cut(const ap_uint<72>&, Weight*, ap_uint<STATE_BITS>*) const {}
     void shift(const ap_uint<STATE_BITS>*) {}
-    void look_up(const CodeTables<0>&, ap_uint<3>, bool) {}
+    void look_up(const CodeTables&, ap_uint<3>, bool) {}
 };
+#endif
 
 }  // namespace squeeze

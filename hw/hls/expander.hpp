@@ -2,64 +2,19 @@
 //
 // store (or s_axis_weights) -> queue of 72-bit words -> funnel -> chunk of weights -> tile
 //
-// A chunk takes at most CHUNK + 6 * CHUNK = 56 bits, and 72 where it is entropy-coded.  The funnel is topped up
-// whenever it holds FUNNEL_LOW bits or less and then has enough for any chunk, so one store word a cycle is always
-// enough.
+// A chunk takes at most CHUNK + 6 * CHUNK = 56 bits, and 72 where it is entropy-coded, so one store word a cycle is
+// always enough.
 //
 // The bit string of an entropy-coded layer runs through its tiles: funnel, queue and the decoder's states are kept from
 // tile to tile, and begin anew only with the layer.
 #pragma once
 
 #include "entropy.hpp"
+#include "funnel.hpp"
 #include "stream.hpp"
 #include "walker.hpp"
 
 namespace squeeze {
-
-// The store words on their way to the funnel.
-//
-// A word is asked for only where the queue has a free place.  Places that the funnel frees are counted
-// RETURN_DELAY cycles late: so the decision to read does not depend on the outcome of the last reads, and a store
-// with registered outputs can be read every cycle.
-struct StoreQueue {
-    static const int PLACES = 8;
-    static const int RETURN_DELAY = 5;
-
-    ap_uint<72> words[PLACES];
-    ap_uint<3> head, tail;
-    ap_uint<4> held;
-    ap_uint<4> free;
-    ap_uint<RETURN_DELAY> returned;  // one bit a cycle: a place was freed
-    ap_uint<24> next;                // next word of the store
-
-    void restart(ap_uint<24> first) {
-        HLS_INLINE
-        head = tail = 0;
-        held = 0;
-        free = PLACES;
-        returned = 0;
-        next = first;
-    }
-    void push(const ap_uint<72>& word) {
-        HLS_INLINE
-        words[tail] = word;
-        tail++;
-        held++;
-        free--;
-    }
-    ap_uint<72> pop() {
-        HLS_INLINE
-        const ap_uint<72> word = words[head];
-        head++;
-        held--;
-        return word;
-    }
-    void end_cycle(bool popped) {
-        HLS_INLINE
-        free += returned[RETURN_DELAY - 1];
-        returned = returned << 1 | ap_uint<RETURN_DELAY>(popped);
-    }
-};
 
 // One packet of streamed weights a frame.
 struct WeightStream {
@@ -98,9 +53,8 @@ struct Expander {
 
     StoreQueue queue;
     WeightStream stream;
-    EntropyDecoder<TABLES> decoder;
-    ap_uint<FUNNEL_BITS> funnel;
-    ap_uint<8> bits;
+    EntropyDecoder decoder;
+    Funnel funnel;
     State state;
     bool coded;
     ap_uint<3> table_a, table_b;
@@ -127,8 +81,7 @@ struct Expander {
         first_states = 0;
         if (fresh && !SQUEEZE_STREAMED) {
             queue.restart(layer.get<L::weights>());
-            funnel = 0;
-            bits = 0;
+            funnel.clear();
             first_states = STATE_SETS;
             decoder.begin_layer();
         }
@@ -138,8 +91,7 @@ struct Expander {
     void restart() {
         HLS_INLINE
         queue.restart(0);
-        funnel = 0;
-        bits = 0;
+        funnel.clear();
         state = IDLE;
     }
 
@@ -148,18 +100,29 @@ struct Expander {
         return state != IDLE;
     }
 
-    // One cycle.  Returns false where it waited for weights.
-    bool step(const WeightStore& store, WeightsPort& weights, const CodeTables<TABLES>& codes, WeightTiles& tiles) {
+    // One cycle.  Returns false where it waited for weights: a step needs a third word, which the funnel takes where
+    // the item ends in the second.
+    //
+    // Carried, in ns (docs/hls.md says from what): position -> `after[position]`, one of 36, 2.8 -> choice by the kind
+    // of item 1.2 -> is a word taken? 1.2 -> choice of window, places, queue 1.2, and 0.6 of registers: 7.0.  Other
+    // items have a sum of position and length 1.6 and its comparison with 72 1.6 in place of the 2.8: 7.4.
+    bool step(const WeightStore& store, WeightsPort& weights, const CodeTables& codes, WeightTiles& tiles) {
         HLS_INLINE
-        const bool popped = bits <= FUNNEL_LOW && queue.held > 0;
-        if (popped) {
-            funnel |= ap_uint<FUNNEL_BITS>(queue.pop()) << bits;
-            bits += 72;
-        }
-        const bool worked = state == IDLE || consume(codes, tiles);
+        const bool there = queue.held > 0;
+        const bool filling = !funnel.primed();
+        const bool idle = state == IDLE;
+        const bool steps = !idle && !filling && there;
+        const ap_uint<72> word = queue.front();
+        bool popped = there && filling;
         fetch(store, weights);
+        if (steps) {
+            popped = consume(codes, tiles);
+        }
+        if (popped) {
+            funnel.take(word);
+        }
         queue.end_cycle(popped);
-        return worked;
+        return idle || steps;
     }
 
     void fetch(const WeightStore& store, WeightsPort& weights) {
@@ -169,50 +132,40 @@ struct Expander {
         }
 #if SQUEEZE_STREAMED
         (void)store;
-        ap_uint<72> word;
-        if (stream.take(weights, word)) {
+        ap_uint<72> word = 0;  // after the packet's last word: of any value
+        if (stream.beats == 0 || stream.take(weights, word)) {
             queue.push(word);
         }
 #else
         (void)weights;
         // Tiles that do not end with the store come from no encoder; they are given what stands at its beginning.
         const unsigned address = queue.next < STORE_WORDS ? unsigned(queue.next) : 0u;
-        const StoreWord word = store.read(address);
-        queue.push(ap_uint<72>(word.high) << 64 | ap_uint<72>(word.low));
+        queue.push(store.read(address));
         queue.next = address + 1;
 #endif
     }
 
-    // The bits that this cycle takes leave the funnel as soon as it has them.
-    bool consume(const CodeTables<TABLES>& codes, WeightTiles& tiles) {
+    // Takes one item; true where the funnel wants another word.
+    bool consume(const CodeTables& codes, WeightTiles& tiles) {
         HLS_INLINE
+        const ap_uint<72> item = funnel.item();
+        const Funnel::Place end = item_end();
         Weight values[CHUNK];
-        ap_uint<STATE_BITS> following[CHUNK];
-        ap_uint<7> taken = 0;
+        HLS_PARTITION(values, 0)
         if (coded) {
-            decoder.cut(funnel, values, following);
-            if (state == FIRST_STATES || state == CHUNKS_OF_HALF) {
-                taken = decoder.length;
+            ap_uint<STATE_BITS> following[CHUNK];
+            HLS_PARTITION(following, 0)
+            decoder.cut(item, values, following);
+            if (takes_coded()) {
+                decoder.shift(following);
             }
-        } else if (state == ALIGN) {  // a tile begins with a whole word: drop the rest of the one before
-            taken = bits >= 72 ? ap_uint<8>(bits - 72) : bits;
-        } else if (state == TAG) {
-            taken = TAG_BITS;
+            if (state == FIRST_LOOK_UP || state == SECOND_LOOK_UP || state == CHUNKS_OF_HALF) {
+                decoder.look_up(codes, half_b ? table_b : table_a, state != FIRST_LOOK_UP);
+            }
         } else {
-            taken = cut_values(values);
+            cut_values(uint64_t(ap_uint<64>(item)), values);
         }
-        if (bits < taken) {
-            return false;
-        }
-        const bool tag = funnel[0];
-        funnel >>= taken;
-        bits -= taken;
-        if (coded && (state == FIRST_STATES || state == CHUNKS_OF_HALF)) {
-            decoder.shift(following);
-        }
-        if (coded && (state == FIRST_LOOK_UP || state == SECOND_LOOK_UP || state == CHUNKS_OF_HALF)) {
-            decoder.look_up(codes, half_b ? table_b : table_a, state != FIRST_LOOK_UP);
-        }
+        funnel.position = end.bit;
         switch (state) {
             case ALIGN:
                 half_b = words_a == 0;
@@ -233,29 +186,49 @@ struct Expander {
                 state = CHUNKS_OF_HALF;
                 break;
             case TAG:
-                bitmap = tag;
+                bitmap = item[0];
                 state = CHUNKS_OF_HALF;
                 break;
             default:
                 tiles.write(address, output, chunk, values);
                 next_chunk();
         }
-        return true;
+        return end.wraps;
     }
 
-    // The next dense or bitmap chunk; how many bits it takes.
-    ap_uint<7> cut_values(Weight values[CHUNK]) const {
+    // Does this step take an entropy-coded chunk, or states?
+    bool takes_coded() const {
         HLS_INLINE
-        const uint64_t window = uint64_t(ap_uint<64>(funnel));
-        ap_uint<7> taken = bitmap ? CHUNK : 0;
+        return state == FIRST_STATES || state == CHUNKS_OF_HALF;
+    }
+
+    // Where the next item begins.
+    Funnel::Place item_end() const {
+        HLS_INLINE
+        if (coded) {
+            return funnel.after_bits(takes_coded() ? ap_uint<7>(decoder.length) : ap_uint<7>(0));
+        }
+        switch (state) {
+            case ALIGN:  // a tile begins with a whole word: drop the rest of the one before
+                return funnel.next_word();
+            case TAG:
+                return funnel.after_bits(TAG_BITS);
+            default:
+                return bitmap ? funnel.after_bitmap() : funnel.after_bits(6 * CHUNK);
+        }
+    }
+
+    // A dense or bitmap chunk, in the lowest bits of `window`.
+    void cut_values(uint64_t window, Weight values[CHUNK]) const {
+        HLS_INLINE
+        unsigned at = bitmap ? CHUNK : 0;
     values:
         for (int i = 0; i < CHUNK; i++) {
             HLS_UNROLL
             const bool present = !bitmap || (window >> i & 1);
-            values[i] = present ? Weight(window >> taken) : Weight(0);
-            taken += present ? 6 : 0;
+            values[i] = present ? Weight(window >> at) : Weight(0);
+            at += present ? 6 : 0;
         }
-        return taken;
     }
 
     void next_chunk() {
@@ -271,8 +244,9 @@ struct Expander {
         }
         output = 0;
         address++;
+        const bool last = words_left == 1;
         words_left--;
-        if (words_left == 0) {
+        if (last) {
             words_left = words_b;
             half_b = true;
             state = !more ? IDLE : coded ? FIRST_LOOK_UP : TAG;

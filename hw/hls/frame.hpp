@@ -20,16 +20,16 @@ struct Tile {
     Instruction instruction;
 };
 
-inline Instruction fetch_instruction(const Tables& tables, unsigned pc) {
+inline Instruction fetch_instruction(unsigned pc) {
     Instruction instruction;
-    instruction.own = fetch_record<fields::instruction::WORDS>(tables.instructions, pc);
-    instruction.layer = fetch_record<fields::layer::WORDS>(tables.layers, instruction.own.get<I::layer>());
-    instruction.source = to_buffer(tables.buffers[instruction.own.get<I::source>()]);
-    instruction.target = to_buffer(tables.buffers[instruction.own.get<I::target>()]);
+    instruction.own = fetch_record<fields::instruction::WORDS>(instruction_memory, pc);
+    instruction.layer = fetch_record<fields::layer::WORDS>(layer_memory, instruction.own.get<I::layer>());
+    instruction.source = to_buffer(buffer_memory[instruction.own.get<I::source>()]);
+    instruction.target = to_buffer(buffer_memory[instruction.own.get<I::target>()]);
     return instruction;
 }
 
-inline Tile successor(const Tile& tile, const Tables& tables) {
+inline Tile successor(const Tile& tile) {
     Tile next = tile;
     if (tile.group + 1 < groups_of(tile.instruction.layer)) {
         next.group = tile.group + 1;
@@ -38,7 +38,7 @@ inline Tile successor(const Tile& tile, const Tables& tables) {
     } else {
         next.pc = tile.pc + 1;
         next.group = 0;
-        next.instruction = fetch_instruction(tables, next.pc);
+        next.instruction = fetch_instruction(next.pc);
     }
     return next;
 }
@@ -60,6 +60,8 @@ inline bool multiply(Memories& memories, State& state, const Tile& tile, ap_uint
     }
     Weight weights[COUT][CIN];
     Word operands[PIX];
+    HLS_PARTITION(weights, 0)
+    HLS_PARTITION(operands, 0)
     memories.tiles.read((slot ? TILE_WORDS : 0) + walker.tile_word, weights);
     walker.read(memories.banks, operands);
     multiply_accumulate(weights, operands, walker.first_word(), state.acc);
@@ -109,9 +111,9 @@ inline Error run_tile(Memories& memories, State& state, Stream& in, WeightsPort&
 cycles:
     while (true) {
         HLS_PIPELINE(1)
-        HLS_INDEPENDENT(memories.banks)
-        HLS_INDEPENDENT(memories.tiles)
-        HLS_DISTANCE(memories.carry, 2)
+        SQUEEZE_INDEPENDENT_BANKS
+        HLS_INDEPENDENT(tile_memory)
+        HLS_DISTANCE(carry_memory, 2)
         const bool multiplying = walker.active;
         const bool expanded = !expander.busy();
         const bool rows = loader.rows() >= goal.need && (!goal.packet || loader.ahead);
@@ -139,7 +141,7 @@ cycles:
             HLS_UNROLL
             const Write& write = finished.valid && finished.bank == b ? finished : gathered;
             if (write.valid && write.bank == b) {
-                memories.banks[b].write(write.address, write.word);
+                memories.banks.write(b, write.address, write.word);
             }
         }
         trace(tile.pc, finished);
@@ -161,7 +163,7 @@ inline Error run_frame(Memories& memories, State& state, Stream& in, Stream& out
     next.valid = true;
     next.pc = 0;
     next.group = 0;
-    next.instruction = fetch_instruction(memories.tables, 0);
+    next.instruction = fetch_instruction(0);
     state.expander.restart();
     state.output.clear();
     state.walker.active = false;
@@ -197,7 +199,7 @@ tiles:
                 state.walker.begin_instruction(now.instruction);
                 state.output.begin_instruction(now.instruction);
             }
-            next = successor(now, memories.tables);
+            next = successor(now);
         }
     }
     if (error != NONE && sending) {

@@ -46,6 +46,10 @@ struct Loader {
     // COMPLETE: a whole image ahead of the present frame.  HELD: a packet for the next start to deal with.
     // DROPPED: an image that came in while the frame before was given up; the next start reports `error`.
     enum State { WAITING, ROWS, TAIL, COMPLETE, HELD, DROPPED };
+    // With fewer bytes than two pixels have there is room for a beat, whether or not one of them leaves: what is taken
+    // in does not wait for what goes out.
+    static const int ROOM_BELOW = 6;
+    static const int BUFFER_BYTES = ROOM_BELOW - 1 + 8;
 
     // of the program
     ProgramHeader header;
@@ -61,12 +65,13 @@ struct Loader {
     Received held;          // state HELD: its header
     Error error;            // of the image that comes in
     ap_uint<24> beats;      // still to come
-    ap_uint<80> buffer;
+    ap_uint<8 * BUFFER_BYTES> buffer;
     ap_uint<4> bytes;
     ap_uint<16> credit;     // rows that may be begun
     ap_uint<16> stored;     // rows of the image that stand in the banks
     // position
     ap_uint<16> row;
+    bool image_row;         // `row` is a row of the image, and no padding
     ap_uint<17> column;
     ap_uint<16> gathered_columns;
     ap_uint<4> until;       // columns before the window is complete
@@ -137,6 +142,8 @@ struct Loader {
 
     void begin_row() {
         HLS_INLINE
+        const ap_uint<17> first_row = header.get<H::pad_top>();
+        image_row = row >= first_row && row < first_row + header.get<H::height>();
         column = 0;
         gathered_columns = 0;
         until = header.get<H::kernel>() - 1;
@@ -167,16 +174,29 @@ struct Loader {
     }
 
     // One cycle.  `output` is what the output stage writes: it has priority on its bank.
+    //
+    // Decisions are made by registers, none by what another of the same cycle has done.  Carried, in ns (docs/hls.md
+    // says from what):
+    //  - buffer: may a beat be read? 2.4 -> is there one? 1.2, beside it its shift 3.0 -> joined 1.2 -> does a pixel
+    //    leave? 1.2, and 0.6 of registers: 6.6.
+    //  - column: comparisons with the image's 2.0 -> joined 1.2 -> are there bytes? 1.2 -> is there room? 1.2 -> end of
+    //    the row? 1.2 -> choice 1.2, 0.6: 8.6.
+    //  - row: sum 2.0 -> is it the image's? 3.2 -> end of the row? 1.2 -> choice 1.2, 0.6: 8.2.
     Write step(Stream& in, const Write& output) {
         HLS_INLINE
+        const bool gathers = state == ROWS;
+        const bool ends = state == TAIL && beats == 0 && gathered.left == 0 && error == NONE;
+        const bool enough = bytes >= 3;
+        const bool last_word = gathered.left == 1, no_word = gathered.left == 0;
         const Write write = write_word(output);
-        if (state == ROWS) {
-            take_pixel();
-        }
-        if (state == TAIL && beats == 0 && gathered.left == 0 && error == NONE) {
+        if (ends) {
             end_image();
+        } else {
+            take_beat(in);
         }
-        take_beat(in);
+        if (gathers) {
+            take_pixel(enough, no_word || (last_word && write.valid));
+        }
         return write;
     }
 
@@ -207,13 +227,13 @@ struct Loader {
         return write;
     }
 
-    void take_pixel() {
+    // `enough`: the buffer held a pixel when the cycle began; `room`: for a gathered pixel.
+    void take_pixel(bool enough, bool room) {
         HLS_INLINE
-        const ap_uint<17> first_row = header.get<H::pad_top>(), first_column = header.get<H::pad_left>();
-        const bool image_row = row >= first_row && row < first_row + header.get<H::height>();
+        const ap_uint<17> first_column = header.get<H::pad_left>();
         const bool inside = image_row && column >= first_column && column < first_column + header.get<H::width>();
         const bool completes = until == 0 && gathered_columns < header.get<H::columns>();
-        if ((column == 0 && credit == 0) || (inside && bytes < 3) || (completes && gathered.left > 0)) {
+        if ((column == 0 && credit == 0) || (inside && !enough) || (completes && !room)) {
             return;
         }
         if (column == 0) {
@@ -231,8 +251,10 @@ struct Loader {
             emit();
         }
         until = completes ? ap_uint<4>(header.get<H::stride>() - 1) : until == 0 ? until : ap_uint<4>(until - 1);
+        const bool last_of_image = column == ap_uint<17>(row_columns - 1);
+        const bool last_of_padding = column == ap_uint<17>(columns - 1);
         column++;
-        if (column == (image_row ? row_columns : columns)) {
+        if (image_row ? last_of_image : last_of_padding) {
             end_row();
         }
     }
@@ -265,13 +287,13 @@ struct Loader {
         gathered.phase = phase;
         gathered_columns++;
         gathered.ends_row = gathered_columns == header.get<H::columns>();
-        pixel[phase].advance(1, 0, header.get<H::stride>() * header.get<H::gather_words>(), ring.depth);
+        pixel[phase].next_pixel(ring_step(header.get<H::stride>() * header.get<H::gather_words>(), ring.depth));
     }
 
     void end_row() {
         HLS_INLINE
-        begin_row();
         row++;
+        begin_row();
         phase = header.get<H::stride>() == 2 && !phase;
         if (row == header.get<H::rows>()) {
             state = TAIL;
@@ -286,7 +308,7 @@ struct Loader {
 
     void take_beat(Stream& in) {
         HLS_INLINE
-        const bool wanted = error == NONE && (state == WAITING || (state == ROWS && bytes < 3 && beats > 0) ||
+        const bool wanted = error == NONE && (state == WAITING || (state == ROWS && bytes < ROOM_BELOW && beats > 0) ||
                                               (state == TAIL && beats > 0));
         Beat beat;
         if (!wanted || !in.read_nb(beat)) {
@@ -306,7 +328,7 @@ struct Loader {
         }
         beats--;
         open = !received.last;
-        buffer |= ap_uint<80>(received.data) << (8 * bytes);
+        buffer |= ap_uint<8 * BUFFER_BYTES>(received.data) << (8 * bytes);
         bytes += 8;
         if (state == TAIL) {
             bytes = 0;

@@ -31,8 +31,15 @@ inline Pair pack(Weight upper, Weight lower) {
 // At 2^19 the operand would have 26 bits.  The low field holds its sum exactly: 16 * 32 * 255 < 2^17.  Where that
 // is negative it has borrowed one from the upper field, so bit 17 is added there: the carry-in of the adder
 // that accumulates it.
+//
+// A function of its own in hardware: in the pipeline of its caller, where it would be inlined, the order of the sum
+// would be csynth's choice, and a tree of adders costs LUTs.
 inline void packed_dot(const Pair pair[CIN], const Operand operand[CIN], Dot& upper, Dot& lower) {
-    HLS_INLINE
+    HLS_INLINE_OFF
+    HLS_PIPELINE_CALLS(1)
+    HLS_IN_ORDER
+    HLS_PARTITION(pair, 1)
+    HLS_PARTITION(operand, 1)
     Chain chain = 0;  // a cascade of DSP slices, hence no adder tree
 packed_dot:
     for (int i = 0; i < CIN; i++) {
@@ -52,6 +59,7 @@ inline void multiply_accumulate(const Weight weights[COUT][CIN], const Word oper
     HLS_INLINE
     static_assert(COUT % 2 == 0, "two outputs share a multiplier: COUT is even");
     Operand bytes[PIX][CIN];
+    HLS_PARTITION(bytes, 0)
 mac_operands:
     for (int l = 0; l < PIX; l++) {
         HLS_UNROLL
@@ -64,6 +72,7 @@ mac_outputs:
     for (int o = 0; o < COUT; o += 2) {
         HLS_UNROLL
         Pair pair[CIN];  // packed once for all lanes
+        HLS_PARTITION(pair, 0)
     mac_pack:
         for (int i = 0; i < CIN; i++) {
             HLS_UNROLL

@@ -198,11 +198,11 @@ struct OutputStage {
     pool_channels:
         for (int i = 0; i < CIN; i++) {
             HLS_UNROLL
-            const ap_uint<8> value = values[i];
-            const ap_uint<8> left = half.horizontal[part].byte[i];
-            const ap_uint<8> across = x.fresh || left < value ? value : left;
+            const uint8_t value = values[i];
+            const uint8_t left = half.horizontal[part].byte[i];
+            const uint8_t across = x.fresh || left < value ? value : left;
             half.horizontal[part].byte[i] = x.even ? value : across;
-            const ap_uint<8> down = y.fresh || above.byte[i] < across ? across : above.byte[i];
+            const uint8_t down = y.fresh || above.byte[i] < across ? across : above.byte[i];
             kept.byte[i] = y.even ? across : down;
             word.byte[i] = kernel == 0 ? value : down;
         }
@@ -242,7 +242,7 @@ struct OutputStage {
             half.carry = carry_row(set);
         }
         if (complete) {
-            half.target.advance(1, 0, layer.get<L::out_words>(), target.depth);
+            half.target.next_pixel(ring_step(layer.get<L::out_words>(), target.depth));
         }
     }
 

@@ -5,20 +5,20 @@
 
 namespace squeeze {
 
-// Reads the words of a packet, the last of which is the CRC-32 of those before.
+// Reads the words of a packet, the last of which is the CRC-32 of those before.  The stream is an argument of whatever
+// reads: a member that refers to a port would exist only until it is inlined.
 struct PacketReader {
-    Stream& in;
     ap_uint<24> beats;  // still to come
     uint32_t crc;
     uint32_t crc_before;  // of all words but the last one read
     bool open;
     Error error;
 
-    PacketReader(Stream& stream, ap_uint<24> length)
-        : in(stream), beats(length), crc(CRC_START), crc_before(CRC_START), open(true), error(NONE) {}
+    explicit PacketReader(ap_uint<24> length)
+        : beats(length), crc(CRC_START), crc_before(CRC_START), open(true), error(NONE) {}
 
     // The next word; 0 once something was wrong.
-    uint64_t next() {
+    uint64_t next(Stream& in) {
         HLS_INLINE
         if (error != NONE || beats == 0) {
             return 0;
@@ -27,7 +27,7 @@ struct PacketReader {
         beats--;
         open = !received.last;
         crc_before = crc;
-        crc = crc32_update(crc, received.data, 8);
+        crc = crc32_update(crc, received.data);
         if (received.last && beats > 0) {
             error = EARLY_LAST;
         } else if (!received.last && beats == 0) {
@@ -37,31 +37,31 @@ struct PacketReader {
     }
 
     // Reads the CRC word; the packet's error, or `mismatch` where the CRC is another one.
-    Error finish(Error mismatch) {
+    Error finish(Stream& in, Error mismatch) {
         HLS_INLINE
         const uint32_t expected = ~crc;
-        const uint64_t word = next();
+        const uint64_t word = next(in);
         return error != NONE ? error : word == expected ? NONE : mismatch;
     }
 };
 
 // Reads what is left of a packet after an error.
-inline Error close(const PacketReader& reader, Error error) {
+inline Error close(Stream& in, const PacketReader& reader, Error error) {
     HLS_INLINE
     if (error != NONE && reader.open) {
-        discard(reader.in);
+        discard(in);
     }
     return error;
 }
 
 #if !SQUEEZE_STREAMED
 inline Error load_weights(WeightStore& store, Loaded& loaded, Stream& in, ap_uint<24> length) {
-    PacketReader reader(in, length);
+    PacketReader reader(length);
     loaded.store_valid = 0;
     const unsigned payload = length - 1;
     const unsigned words = payload * 8 / 9;  // of 72 bits; what remains, below 8 bytes, is padding
     if (length < 3 || words > unsigned(STORE_WORDS) || payload != (words * 9 + 7) / 8) {
-        return close(reader, BAD_LENGTH);
+        return close(in, reader, BAD_LENGTH);
     }
     Unpacker unpacker;
     unpacker.clear();
@@ -70,31 +70,28 @@ inline Error load_weights(WeightStore& store, Loaded& loaded, Stream& in, ap_uin
 load_weights:
     for (unsigned i = 0; i < payload; i++) {
         HLS_PIPELINE(1)  // one beat and at most one store word an iteration; the CRC is one level of logic trees
-        last = reader.next();
+        last = reader.next(in);
         ap_uint<72> word;
         if (unpacker.push(last, word)) {
-            StoreWord stored;
-            stored.low = uint64_t(ap_uint<64>(word));
-            stored.high = uint8_t(ap_uint<8>(word >> 64));
-            store.write(address, stored);
+            store.write(address, word);
             address++;
         }
     }
     // The program names its weights by the CRC without padding.
-    const uint32_t exact = ~crc32_update(reader.crc_before, last, words * 9 - (payload - 1) * 8);
-    const Error error = reader.finish(BAD_WEIGHTS_CRC);
+    const uint32_t exact = ~crc32_bytes(reader.crc_before, last, words * 9 - (payload - 1) * 8);
+    const Error error = reader.finish(in, BAD_WEIGHTS_CRC);
     loaded.store_crc = exact;
     loaded.store_valid = error == NONE;
-    return close(reader, error);
+    return close(in, reader, error);
 }
 #endif
 
-inline void load_table(uint64_t* table, unsigned words, PacketReader& reader) {
+inline void load_table(uint64_t* table, unsigned words, Stream& in, PacketReader& reader) {
     HLS_INLINE
 load_table:
     for (unsigned i = 0; i < words; i++) {
         HLS_PIPELINE(1)  // one beat, one write
-        table[i] = reader.next();
+        table[i] = reader.next(in);
     }
 }
 
@@ -141,27 +138,27 @@ inline bool layer_exceeds(const LayerRecord& layer, unsigned tables) {
 }
 
 inline Error load_program(Memories& memories, Loaded& loaded, Stream& in, ap_uint<24> length) {
-    PacketReader reader(in, length);
+    PacketReader reader(length);
     loaded.program_valid = 0;
     ProgramHeader header;
-    load_table(header.words, fields::header::WORDS, reader);
+    load_table(header.words, fields::header::WORDS, in, reader);
     if (reader.error != NONE) {
-        return close(reader, reader.error);
+        return close(in, reader, reader.error);
     }
     Error error = check_program(header, length);
     if (error != NONE) {
-        return close(reader, error);
+        return close(in, reader, error);
     }
     const unsigned layers = header.get<H::layers>();
-    load_table(memories.tables.layers, layers * fields::layer::WORDS, reader);
-    load_table(memories.tables.buffers, header.get<H::buffers>() * fields::buffer::WORDS, reader);
-    load_table(memories.tables.instructions, header.get<H::instructions>() * fields::instruction::WORDS, reader);
+    load_table(layer_memory, layers * fields::layer::WORDS, in, reader);
+    load_table(buffer_memory, header.get<H::buffers>() * fields::buffer::WORDS, in, reader);
+    load_table(instruction_memory, header.get<H::instructions>() * fields::instruction::WORDS, in, reader);
     const unsigned params = header.get<H::params>();
     Params records;
 load_params:
     for (unsigned i = 0; i < params; i++) {
         HLS_PIPELINE(1)  // one beat; one write, of CIN records at once
-        records.record[i % CIN] = reader.next();
+        records.record[i % CIN] = reader.next(in);
         if (i % CIN == CIN - 1) {
             memories.params.write(i / CIN, records);
         }
@@ -171,17 +168,17 @@ load_codes:
     for (unsigned i = 0; i < tables * STATES; i++) {
         HLS_PIPELINE(1)  // one beat; one write in every copy
         CodeEntry entry;
-        entry.bits = reader.next();
+        entry.bits = reader.next(in);
         memories.codes.write(i, entry);
     }
     loaded.program_crc = ~reader.crc;
-    error = reader.finish(BAD_PROGRAM_CRC);
+    error = reader.finish(in, BAD_PROGRAM_CRC);
     LayerRecord layer;
 layers_in_engine:
     for (unsigned i = 0; i < 2 * layers; i++) {
         HLS_PIPELINE(1)  // one word of the table a cycle: the first of a layer, then its last
         const unsigned word = i % 2 == 0 ? 0 : int(fields::layer::WORDS) - 1;
-        layer.words[word] = memories.tables.layers[i / 2 * fields::layer::WORDS + word];
+        layer.words[word] = layer_memory[i / 2 * fields::layer::WORDS + word];
         if (error == NONE && i % 2 == 1 && layer_exceeds(layer, tables)) {
             error = TOO_LARGE;
         }
@@ -189,7 +186,7 @@ layers_in_engine:
 buffers_in_memory:
     for (unsigned i = 0; i < header.get<H::buffers>(); i++) {
         HLS_PIPELINE(1)  // one word of the table a cycle
-        const Buffer buffer = to_buffer(memories.tables.buffers[i]);
+        const Buffer buffer = to_buffer(buffer_memory[i]);
         if (error == NONE && unsigned(buffer.base) + unsigned(buffer.depth) > unsigned(ACT_DEPTH)) {
             error = TOO_LARGE;
         }
@@ -199,7 +196,7 @@ buffers_in_memory:
         loaded.header[i] = header.words[i];
     }
     loaded.program_valid = error == NONE;
-    return close(reader, error);
+    return close(in, reader, error);
 }
 
 }  // namespace squeeze

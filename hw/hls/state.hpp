@@ -9,12 +9,12 @@
 
 namespace squeeze {
 
+// The ports of the memories; the words stand in the arrays of memories.hpp.
 struct Memories {
     WeightStore store;
     ParamMemory params;
-    Tables tables;
-    CodeTables<TABLES> codes;
-    ActivationBank banks[PIX];
+    CodeTables codes;
+    ActivationBanks banks;
     WeightTiles tiles;
     CarryMemory carry;
 };

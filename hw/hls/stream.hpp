@@ -96,19 +96,54 @@ struct Unpacker {
     }
 };
 
-// zlib's CRC-32, `count` bytes of a little-endian word at once; as hardware, a tree of exclusive ors.
-inline uint32_t crc32_update(uint32_t crc, uint64_t word, unsigned count) {
+// zlib's CRC-32 after 8 bytes of zeros, bit by bit.
+constexpr uint32_t crc32_of_zeros(uint64_t state) {
+    for (int bit = 0; bit < 64; bit++) {
+        state = state >> 1 ^ (state & 1 ? 0xEDB88320u : 0u);
+    }
+    return uint32_t(state);
+}
+
+// The same as a matrix over GF(2): bit `i` of the result is the parity of the state's bits in `row[i]`.
+struct CrcMatrix {
+    uint64_t row[32];
+};
+constexpr CrcMatrix crc_matrix() {
+    CrcMatrix matrix = {};
+    for (int column = 0; column < 64; column++) {
+        const uint32_t bits = crc32_of_zeros(uint64_t(1) << column);
+        for (int i = 0; i < 32; i++) {
+            matrix.row[i] |= uint64_t(bits >> i & 1) << column;
+        }
+    }
+    return matrix;
+}
+
+// zlib's CRC-32 of 8 bytes more, a little-endian word: as hardware 32 parities of up to 64 bits, three levels of LUTs
+// (64 inputs in LUTs of 6), instead of 64 steps one after the other.
+inline uint32_t crc32_update(uint32_t crc, uint64_t word) {
+    HLS_INLINE
+    constexpr CrcMatrix matrix = crc_matrix();
+    const uint64_t state = word ^ crc;
+    uint32_t next = 0;
+crc_bits:
+    for (int i = 0; i < 32; i++) {
+        HLS_UNROLL
+        next |= uint32_t(ap_uint<64>(state & matrix.row[i]).xor_reduce()) << i;
+    }
+    return next;
+}
+
+// The same of the lowest `count` bytes, 1 to 8: a byte an iteration.
+inline uint32_t crc32_bytes(uint32_t crc, uint64_t word, unsigned count) {
     HLS_INLINE
 crc_bytes:
-    for (unsigned i = 0; i < 8; i++) {
-        HLS_UNROLL
-        if (i < count) {
-            crc ^= uint8_t(word >> 8 * i);
-        crc_bits:
-            for (int bit = 0; bit < 8; bit++) {
-                HLS_UNROLL
-                crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0u);
-            }
+    for (unsigned i = 0; i < count; i++) {
+        crc ^= uint8_t(word >> 8 * i);
+    crc_byte:
+        for (int bit = 0; bit < 8; bit++) {
+            HLS_UNROLL
+            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0u);
         }
     }
     return crc;

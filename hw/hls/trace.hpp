@@ -26,7 +26,7 @@ inline void trace(unsigned pc, const Write& write) {
         uint8_t bytes[CIN];
     } record = {uint16_t(pc), uint16_t(write.bank.to_uint()), write.address.to_uint(), {}};
     for (int i = 0; i < CIN; i++) {
-        record.bytes[i] = write.word.byte[i].to_uint();
+        record.bytes[i] = write.word.byte[i];
     }
     fwrite(&record, sizeof record, 1, trace_file());
 }

@@ -21,8 +21,9 @@ static const int CHUNKS = CIN / CHUNK;               // chunks of one output in 
 static const int SET_WORDS = COUT / CIN;             // activation words that a lane's accumulators give
 static const int STATE_BITS = fields::entry::base::WIDTH;  // of a lane's state in the entropy code
 static const int STATES = 1 << STATE_BITS;           // entries of a table
-static const int FUNNEL_LOW = TABLES > 0 ? 71 : 56;  // with so many bits or fewer the funnel takes a store word
-static const int FUNNEL_BITS = 72 + FUNNEL_LOW;
+static const int STORE_BYTES = 9;                    // of a word of the weight store
+static const int PARAM_BYTES = (fields::param::offset::LOW + fields::param::offset::WIDTH + 7) / 8;
+static const int ENTRY_BYTES = (fields::entry::value::LOW + fields::entry::value::WIDTH + 7) / 8;
 static const int WINDOW_BYTES = 3 * KERNEL_MAX;      // widest gathered image pixel
 static const int GATHER_WORDS_MAX = (WINDOW_BYTES + CIN - 1) / CIN;
 
@@ -35,10 +36,14 @@ typedef ap_int<6> Weight;
 typedef ap_int<24> Accumulator;     // exact: arith.accumulator_bound holds for every network that is planned
 typedef ap_uint<16> Value;          // u8, or u16 where an average follows
 
-// One word of an activation bank: CIN channels of one pixel.
-struct Word {
-    ap_uint<8> byte[CIN];
+// A word of a memory as its bytes, least significant first.
+template <unsigned BYTES>
+struct Bytes {
+    uint8_t byte[BYTES];
 };
+
+// One word of an activation bank: CIN channels of one pixel.
+typedef Bytes<CIN> Word;
 
 // One write to the activation banks.
 struct Write {
@@ -55,19 +60,49 @@ inline Offset wrapped(Offset ptr, Address step, Address depth) {
     return sum >= depth ? ap_uint<18>(sum - depth) : sum;
 }
 
+// A step in a ring, and what it is less the ring's depth: so both sums are there at once, and the sign of the second
+// chooses.  In a carried loop that is one addition and a choice, where `wrapped` compares what it has added.
+struct RingStep {
+    Address forward;  // at most the depth
+    ap_int<18> back;
+};
+
+inline RingStep ring_step(Address forward, Address depth) {
+    HLS_INLINE
+    RingStep step;
+    step.forward = forward;
+    step.back = ap_int<18>(forward) - ap_int<18>(depth);
+    return step;
+}
+
+// `ptr`, below the depth, a step further.
+inline Offset stepped(Offset ptr, const RingStep& step) {
+    HLS_INLINE
+    const ap_uint<18> sum = ptr + step.forward;
+    const ap_int<19> less = ptr + step.back;
+    return less >= 0 ? Offset(less) : Offset(sum);
+}
+
 // A pixel of a ring: where its word 0 stands.
 struct Cursor {
     Offset ptr;
     Bank mod;
 
-    // Go `pixels` further, of which `ptr_step` words are already reckoned; `pitch` is one pixel of a bank.
-    void advance(Bank pixels, Offset ptr_step, Words pitch, Address depth) {
+    // The next pixel; `pitch` is one pixel of a bank.
+    void next_pixel(const RingStep& pitch) {
+        HLS_INLINE
+        const bool carry = mod == PIX - 1;
+        mod = carry ? ap_uint<4>(0) : ap_uint<4>(mod + 1);
+        ptr = carry ? stepped(ptr, pitch) : ptr;
+    }
+
+    // Go `pixels` further: `step` words of a bank, and where bank numbers wrap, `wrapping_step`.
+    void advance(Bank pixels, const RingStep& step, const RingStep& wrapping_step) {
         HLS_INLINE
         const ap_uint<4> sum = mod + pixels;
         const bool carry = sum >= PIX;
         mod = carry ? ap_uint<4>(sum - PIX) : sum;
-        const Offset stepped = wrapped(ptr, ptr_step, depth);
-        ptr = carry ? wrapped(stepped, pitch, depth) : stepped;
+        ptr = carry ? stepped(ptr, wrapping_step) : stepped(ptr, step);
     }
 };
 

@@ -1,7 +1,7 @@
 // Walks the taps of an instruction: which activation word and which tile word each cycle multiplies.
 //
 // The nest of docs/program.md (blocks, halves, phases, tap rows, tap columns, words) as counters that step
-// once a cycle.  All pointers advance by addition and one conditional subtraction.
+// once a cycle.  Counters count down to a flag, and where a pointer goes next is known before it goes.
 #pragma once
 
 #include "memory.hpp"
@@ -34,26 +34,76 @@ inline ap_uint<16> depth_of_a(const LayerRecord& layer) {
     return layer.get<L::words>() * (rows * layer.get<L::columns>());
 }
 
+// How many are still to come after this one.
+struct Countdown {
+    ap_uint<12> left;
+    bool last;  // none
+
+    static Countdown of(ap_uint<12> count) {
+        HLS_INLINE
+        Countdown result;
+        result.left = count - 1;
+        result.last = count == 1;
+        return result;
+    }
+    void step() {
+        HLS_INLINE
+        last = left == 1;
+        left--;
+    }
+};
+
+// The first tap of a block of pixels, and that of the block after it.
+struct BlockPointer {
+    Offset now, next;
+
+    static BlockPointer of(Offset ptr, const RingStep& pitch) {
+        HLS_INLINE
+        BlockPointer result;
+        result.now = ptr;
+        result.next = stepped(ptr, pitch);
+        return result;
+    }
+    void advance(const RingStep& pitch) {
+        HLS_INLINE
+        now = next;
+        next = stepped(next, pitch);
+    }
+};
+
+// Carried from step to step, in ns (docs/hls.md says from what):
+//  - pointer: its two sums 2.0 -> choice by the sign 1.2 -> do bank numbers wrap? 1.2 -> next column, row or block
+//    1.2 -> is there a step? 1.2, and 0.6 of registers: 7.4.
+//  - bank number: sum 1.6 -> comparison 1.6 -> the last three choices 3.6, 0.6: 7.4.
+//  - is this the last? four registers joined 1.2 -> is a holding register free? 1.2 -> all choices 2.4, 0.6: 5.4.
+//  - coordinates: two sums 2.0 -> choice 1.2 -> end of a block? 1.2 -> step? 1.2, 0.6: 6.2.
 struct Walker {
     // of the instruction
     LayerRecord layer;
     Buffer source;
-    Cursor first_tap;    // of block 0
-    Cursor first_center; // tap of half B
+    RingStep pitch, row, row_wrapping;  // from pixel to pixel of a bank, from row to row of taps
+    Bank first_mod, center_mod;         // of the first tap, and of half B's
+    BlockPointer first_tap, first_phase1, first_center;  // of block 0
+    Countdown words, columns, rows0, rows1;
+    bool two_phases;
     ap_int<18> pixels;
-    Coordinate row;
+    ap_int<18> final_pixels;  // with so many or fewer the next block is the final one
+    ap_int<12> x_back;        // the x step less the width
+    Coordinate first_y;
     // of the tile
     bool half_a, half_b;
     // position
     bool active;
     bool in_b;
+    bool first;               // of its set
+    bool final_block;
     ap_uint<1> phase;
     ap_uint<4> tap_row, tap_column;
     Words word;
+    Countdown words_left, columns_left, rows_left;
     ap_uint<16> tile_word;
-    Cursor block_tap, block_center;  // of this block
+    BlockPointer block_tap, block_phase1, block_center;
     Cursor tap;
-    Offset word_ptr;
     ap_int<18> left;  // pixels of this and the following blocks
     Coordinate x[PIX], y[PIX];
 
@@ -61,13 +111,31 @@ struct Walker {
         HLS_INLINE
         layer = instruction.layer;
         source = instruction.source;
+        const Address depth = source.depth;
+        const Words pixel = layer.get<L::pitch>();
+        pitch = ring_step(pixel, depth);
+        row = ring_step(layer.get<L::row_ptr>(), depth);
+        row_wrapping = ring_step(wrapped(layer.get<L::row_ptr>(), pixel, depth), depth);
+        Cursor center;
+        center.ptr = instruction.own.get<I::source_ptr>();
+        center.mod = instruction.own.get<I::source_mod>();
+        first_mod = center.mod;
+        first_tap = BlockPointer::of(center.ptr, pitch);
+        first_phase1 = BlockPointer::of(wrapped(center.ptr, layer.get<L::words>(), depth), pitch);
+        const Offset to_center = layer.get<L::center_ptr>();
+        center.advance(layer.get<L::center_mod>(), ring_step(to_center, depth),
+                       ring_step(wrapped(to_center, pixel, depth), depth));
+        center_mod = center.mod;
+        first_center = BlockPointer::of(center.ptr, pitch);
+        words = Countdown::of(layer.get<L::words>());
+        columns = Countdown::of(layer.get<L::columns>());
+        rows0 = Countdown::of(layer.get<L::rows0>());
+        rows1 = Countdown::of(layer.get<L::rows1>());
+        two_phases = layer.get<L::rows1>() > 0;
         pixels = instruction.own.get<I::pixels>();
-        row = instruction.own.get<I::row>();
-        first_tap.ptr = instruction.own.get<I::source_ptr>();
-        first_tap.mod = instruction.own.get<I::source_mod>();
-        first_center = first_tap;
-        first_center.advance(layer.get<L::center_mod>(), layer.get<L::center_ptr>(), layer.get<L::pitch>(),
-                             source.depth);
+        final_pixels = 2 * PIX - (layer.get<L::border>() > 0 ? 1 : 0);
+        x_back = ap_int<12>(layer.get<L::x_step>()) - ap_int<12>(layer.get<L::width>());
+        first_y = instruction.own.get<I::row>();
     }
 
     void begin_tile(Words group) {
@@ -76,9 +144,11 @@ struct Walker {
         half_b = has_b(layer, group);
         active = true;
         left = pixels;
+        final_block = pixels + PIX <= final_pixels;
         block_tap = first_tap;
+        block_phase1 = first_phase1;
         block_center = first_center;
-        Coordinate next_x = 0, next_y = row;
+        Coordinate next_x = 0, next_y = first_y;
     first_lanes:
         for (int l = 0; l < PIX; l++) {
             HLS_UNROLL
@@ -88,24 +158,36 @@ struct Walker {
             next_x = wraps ? Coordinate(0) : Coordinate(next_x + 1);
             next_y = wraps ? Coordinate(next_y + 1) : next_y;
         }
-        begin_block();
-    }
-
-    void begin_block() {
-        HLS_INLINE
         tile_word = 0;
-        begin_half(!half_a);
+        begin_half(!half_a, half_a ? block_tap.now : block_center.now);
     }
 
-    void begin_half(bool b) {
+    void begin_half(bool b, Offset ptr) {
         HLS_INLINE
         in_b = b;
+        first = true;
         phase = 0;
+        begin_taps(rows0);
+        begin_word();
+        tap.mod = b ? center_mod : first_mod;
+        tap.ptr = ptr;
+    }
+
+    void begin_taps(const Countdown& rows) {
+        HLS_INLINE
         tap_row = 0;
+        rows_left = rows;
+        begin_row();
+    }
+    void begin_row() {
+        HLS_INLINE
         tap_column = 0;
+        columns_left = columns;
+    }
+    void begin_word() {
+        HLS_INLINE
         word = 0;
-        tap = b ? block_center : block_tap;
-        word_ptr = tap.ptr;
+        words_left = words;
     }
 
     // Pixels of the block that exist.
@@ -116,36 +198,28 @@ struct Walker {
 
     bool first_word() const {
         HLS_INLINE
-        return word == 0 && (in_b || (phase == 0 && tap_row == 0 && tap_column == 0));
+        return first;
     }
     bool last_tap() const {
         HLS_INLINE
-        const bool last_phase = phase == 1 || layer.get<L::rows1>() == 0;
-        return in_b || (last_phase && last_row() && last_column());
-    }
-    bool last_row() const {
-        HLS_INLINE
-        return tap_row + 1 == (phase ? layer.get<L::rows1>() : layer.get<L::rows0>());
-    }
-    bool last_column() const {
-        HLS_INLINE
-        return tap_column + 1 == layer.get<L::columns>();
+        return in_b || (columns_left.last && rows_left.last && (phase == 1 || !two_phases));
     }
     // Is this the last product of a set?
     bool last_word() const {
         HLS_INLINE
-        return word + 1 == layer.get<L::words>() && last_tap();
+        return words_left.last && last_tap();
     }
 
     // Reads PIX consecutive pixels, one from each bank, and masks what lies outside the map.
-    void read(const ActivationBank banks[PIX], Word operands[PIX]) const {
+    void read(const ActivationBanks& banks, Word operands[PIX]) const {
         HLS_INLINE
-        const Offset beyond = wrapped(word_ptr, layer.get<L::pitch>(), source.depth);
+        const Offset word_ptr = wrapped(tap.ptr, word, source.depth);
+        const Offset beyond = stepped(word_ptr, pitch);
         Word data[PIX];
     read_banks:
         for (int b = 0; b < PIX; b++) {
             HLS_UNROLL
-            data[b] = banks[b].read(source.base + (b < tap.mod ? beyond : word_ptr));
+            data[b] = banks.read(b, source.base + (b < tap.mod ? beyond : word_ptr));
         }
         const ap_uint<3> count = lanes();
     rotate:
@@ -157,7 +231,7 @@ struct Walker {
         mask:
             for (int i = 0; i < CIN; i++) {
                 HLS_UNROLL
-                operands[l].byte[i] = used ? data[bank].byte[i] : ap_uint<8>(0);
+                operands[l].byte[i] = used ? data[bank].byte[i] : uint8_t(0);
             }
         }
     }
@@ -174,52 +248,58 @@ struct Walker {
     // One step of the nest.
     void step() {
         HLS_INLINE
-        const Words pitch = layer.get<L::pitch>();
         tile_word++;
-        if (word + 1 != layer.get<L::words>()) {
-            word++;
-            word_ptr = wrapped(word_ptr, 1, source.depth);
-        } else if (last_tap()) {
+        if (last_word()) {
             end_half();
+            return;
+        }
+        first = false;
+        if (!words_left.last) {
+            word++;
+            words_left.step();
+            return;
+        }
+        begin_word();
+        if (!columns_left.last) {
+            tap_column++;
+            columns_left.step();
+            tap.next_pixel(pitch);
+        } else if (!rows_left.last) {
+            tap_row++;
+            rows_left.step();
+            begin_row();
+            tap.advance(layer.get<L::row_mod>(), row, row_wrapping);
         } else {
-            if (!last_column()) {
-                tap_column++;
-                tap.advance(1, 0, pitch, source.depth);
-            } else if (!last_row()) {
-                tap_column = 0;
-                tap_row++;
-                tap.advance(layer.get<L::row_mod>(), layer.get<L::row_ptr>(), pitch, source.depth);
-            } else {  // on to phase 1
-                tap_column = 0;
-                tap_row = 0;
-                phase = 1;
-                tap.mod = block_tap.mod;
-                tap.ptr = wrapped(block_tap.ptr, layer.get<L::words>(), source.depth);
-            }
-            word = 0;
-            word_ptr = tap.ptr;
+            phase = 1;
+            begin_taps(rows1);
+            tap.mod = first_mod;
+            tap.ptr = block_phase1.now;
         }
     }
 
     void end_half() {
         HLS_INLINE
         if (!in_b && half_b) {
-            begin_half(true);
+            begin_half(true, block_center.now);
             return;
         }
-        active = left + (layer.get<L::border>() > 0 ? 1 : 0) > PIX;
+        tile_word = 0;
+        begin_half(!half_a, half_a ? block_tap.next : block_center.next);
+        active = !final_block;
+        final_block = left <= final_pixels;
         left -= PIX;
-        block_tap.ptr = wrapped(block_tap.ptr, layer.get<L::pitch>(), source.depth);
-        block_center.ptr = wrapped(block_center.ptr, layer.get<L::pitch>(), source.depth);
+        block_tap.advance(pitch);
+        block_phase1.advance(pitch);
+        block_center.advance(pitch);
     next_lanes:
         for (int l = 0; l < PIX; l++) {
             HLS_UNROLL
             const ap_uint<12> sum = x[l] + layer.get<L::x_step>();
-            const bool wraps = sum >= layer.get<L::width>();
-            x[l] = wraps ? ap_uint<12>(sum - layer.get<L::width>()) : sum;
+            const ap_int<13> less = x[l] + x_back;
+            const bool wraps = less >= 0;
+            x[l] = wraps ? Coordinate(less) : Coordinate(sum);
             y[l] += layer.get<L::y_step>() + (wraps ? 1 : 0);
         }
-        begin_block();
     }
 };
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from squeeze_hls.artifacts.bundle import Bundle
 from squeeze_hls.emit.block_design.vivado import block_design
-from squeeze_hls.emit.render import config_header, render
+from squeeze_hls.emit.hls_memories import headers, memories, piece_names, record_bytes
+from squeeze_hls.emit.render import render
+from squeeze_hls.engine.fields import ENTRY, PARAM
 from squeeze_hls.engine.packets import image_packet, program_packet, stream_packet, weights_packet
 from squeeze_hls.engine.program import program_crc, sections
 from squeeze_hls.engine.registers import STATUS
@@ -35,7 +37,7 @@ def emit(plan: Plan, *, image: np.ndarray | None = None, logits: np.ndarray | No
     values = {
         "engine": plan.engine,
         "status": STATUS,
-        "store_files": sorted(name for name in contents if name.startswith("store")),
+        "memories": memories(plan.engine),
         "program_crc": program_crc(plan.program_bin),
         "weights_crc": plan.program.header.weights_crc,
         "classes": plan.network.classes,
@@ -44,7 +46,8 @@ def emit(plan: Plan, *, image: np.ndarray | None = None, logits: np.ndarray | No
         "data_files": sorted(data),
     }
     bundle = Bundle({f"src/{path.name}": path.read_bytes() for path in HLS_SOURCES.glob("*.hpp")})
-    bundle.add("src/config.hpp", config_header(plan.engine))
+    for name, text in headers(plan.engine, [name.removesuffix(".inc") for name in contents]).items():
+        bundle.add(f"src/{name}", text)
     for name in ("squeeze_engine.hpp", "squeeze_engine.cpp"):
         bundle.add(f"src/{name}", render(f"hls/{name}.j2", **values))
     bundle.merge(contents, "src")
@@ -79,14 +82,16 @@ def _test_data(plan: Plan, image: np.ndarray, logits: np.ndarray) -> dict[str, b
 
 
 def _initial_contents(plan: Plan) -> dict[str, bytes]:
-    """Lists of constants that the top function's memories begin with, by file name."""
+    """Lists of constants that the engine begins with, by file name."""
     words, cin = sections(plan.program_bin), plan.engine.cin
-    params, entries = words.pop("params"), words.pop("tables")
-    files = {f"{name}.inc": _constants(section) for name, section in words.items()}
-    rows = (params[i : i + cin] for i in range(0, len(params), cin))
-    files["params.inc"] = _lines("{{" + ", ".join(f"0x{w:x}ULL" for w in row) + "}}" for row in rows)
+    files = {"header.inc": _constants(words["header"])}
+    files |= {f"{name}_memory.inc": _constants(words[f"{name}s"]) for name in ("layer", "buffer", "instruction")}
+    records = np.array(words["params"], "<u8").view(np.uint8).reshape(-1, 8)[:, : record_bytes(PARAM)]
+    files["param_memory.inc"] = _words(records.reshape(-1, cin * record_bytes(PARAM)))
     if plan.engine.tables:
-        files["codes.inc"] = _lines([f"{{0x{word:x}}}" for word in entries] or ["{0}"])
+        entries = np.array(words["tables"], "<u8").view(np.uint8).reshape(-1, 8)[:, : record_bytes(ENTRY)]
+        copies = b"".join([b"{\n", _words(entries), b"},\n"]) * plan.engine.chunk
+        files["code_memory.inc"] = copies
     if plan.engine.store_loaded:
         files |= _store_contents(plan)
     return files
@@ -95,17 +100,21 @@ def _initial_contents(plan: Plan) -> dict[str, bytes]:
 def _store_contents(plan: Plan) -> dict[str, bytes]:
     """One file for each piece of the weight store."""
     rows = np.frombuffer(plan.weights_bin, np.uint8).reshape(-1, WORD_BYTES)
-    low = np.ascontiguousarray(rows[:, :8]).view("<u8").reshape(-1)
-    text = [f"{{0x{a:x}ULL, 0x{b:x}}}" for a, b in zip(low.tolist(), rows[:, 8].tolist(), strict=True)]
     files, first = {}, 0
-    for number, size in enumerate(plan.engine.store_pieces):
-        files[f"store_{number}.inc"] = _lines(text[first : first + size] or ["{0, 0}"])
+    for name, size in zip(piece_names(plan.engine)["store"], plan.engine.store_pieces, strict=True):
+        files[f"{name}.inc"] = _words(rows[first : first + size])
         first += size
     return files
 
 
 def _constants(words: Iterable[int]) -> bytes:
+    """C initializers of 64-bit words."""
     return _lines(f"0x{word:x}ULL" for word in words)
+
+
+def _words(rows: np.ndarray) -> bytes:
+    """C initializers of words that are arrays of bytes: uint8 (words, bytes)."""
+    return _lines(["{" + ",".join(map(str, row)) + "}" for row in rows.tolist()] or ["{0}"])
 
 
 def _lines(items: Iterable[str]) -> bytes:

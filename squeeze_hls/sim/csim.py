@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from squeeze_hls import tools
-from squeeze_hls.emit.render import config_header
+from squeeze_hls.emit.hls_memories import headers
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.engine.packets import parse_logits
 from squeeze_hls.errors import ToolFailedError
@@ -38,7 +38,7 @@ class CSim:
     def __init__(self, engine: EngineConfig, build_dir: Path, *, options: Sequence[str] = ()) -> None:
         self.engine = engine
         flags = [*FLAGS, *options]
-        self.binary = compile_program(HLS_SOURCES / "csim.cpp", {"config.hpp": config_header(engine)}, flags, build_dir)
+        self.binary = compile_program(HLS_SOURCES / "csim.cpp", headers(engine), flags, build_dir)
 
     def run(self, script: Sequence[Transfer | Start], *, trace: bool = False, timeout: float = 600) -> list[Result]:
         """Feed beats and starts to a fresh engine; one result for each start.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from squeeze_hls import tools
-from squeeze_hls.emit.render import config_header
+from squeeze_hls.emit.hls_memories import headers
 from squeeze_hls.engine.config import EngineConfig
 from squeeze_hls.sim.csim import FLAGS, CSim, compile_program
 
@@ -47,7 +47,7 @@ def unit(needs_compiler: None, tmp_path_factory: pytest.TempPathFactory) -> Unit
     @cache
     def binary(engine: EngineConfig) -> Path:
         flags = [*FLAGS, "-DSQUEEZE_COUNT_PORTS", "-DSQUEEZE_EXACT_WIDTHS"]
-        return compile_program(UNITS, {"config.hpp": config_header(engine)}, flags, folder)
+        return compile_program(UNITS, headers(engine), flags, folder)
 
     def run(name: str, inputs: np.ndarray, engine: EngineConfig = RESIDENT) -> np.ndarray:
         np.asarray(inputs).astype("<i4").tofile(folder / "in")

@@ -253,12 +253,15 @@ def test_initial_tables_are_those_of_the_program(coded: bool) -> None:
     plan = make_plan(network, load_board("zcu104"), PlanOptions(engine=CODED))
     assert bool(plan.program.tables) == coded
     words = np.frombuffer(plan.program_bin, "<u8")[-1 - STATES * len(plan.program.tables) : -1]
-    text = hls.emit(plan)["src/codes.inc"].decode()
-    assert [int(word, 0) for word in re.findall(r"\{(\w+)\}", text)] == (words.tolist() if coded else [0])
+    text = hls.emit(plan)["src/code_memory.inc"].decode()
+    copies = re.findall(r"\{\n(.*?)\n\}", text, re.S)
+    entries = [re.findall(r"\{([\d,]+)\}", copy) for copy in copies]
+    values = [[int.from_bytes(bytes(map(int, entry.split(","))), "little") for entry in copy] for copy in entries]
+    assert values == [words.tolist() if coded else [0]] * CODED.chunk  # a copy for each lane
 
 
 def test_an_engine_without_decoder_has_no_tables() -> None:
     plan = make_plan(random_network(1), load_board("pynq-z2"), PlanOptions(weights="streamed"))
     bundle = hls.emit(plan)
-    assert plan.engine.tables == 0 and "src/codes.inc" not in bundle
+    assert plan.engine.tables == 0 and "src/code_memory.inc" not in bundle
     assert b"codes" not in bundle["src/squeeze_engine.cpp"]

@@ -114,8 +114,7 @@ static Values expander(Input in, size_t count) {
     while (in.at < count) {
         ap_uint<72> word;
         if (unpacker.push(in.next64(), word)) {
-            const StoreWord stored = {uint64_t(ap_uint<64>(word)), uint8_t(ap_uint<8>(word >> 64))};
-            memories.store.write(address++, stored);
+            memories.store.write(address++, word);
         }
     }
 #endif
@@ -169,15 +168,15 @@ static Values gatherer(Input in, size_t count) {
             fail("the loader writes to a bank that is taken", cycle);
         }
         if (write.valid) {
-            memories.banks[write.bank].write(write.address, write.word);
+            memories.banks.write(write.bank, write.address, write.word);
         }
     }
     Values out = {int32_t(loader.error)};
     for (int b = 0; b < PIX; b++) {
         for (unsigned a = 0; a < ring.depth; a++) {
-            const Word word = memories.banks[b].read(a);
+            const Word word = memories.banks.read(b, a);
             for (int i = 0; i < CIN; i++) {
-                out.push_back(word.byte[i].to_int());
+                out.push_back(word.byte[i]);
             }
         }
     }
@@ -221,7 +220,7 @@ static Values output_stage(Input in, size_t count) {
                     out.push_back(write.bank.to_int());
                     out.push_back(write.address.to_int());
                     for (int i = 0; i < CIN; i++) {
-                        out.push_back(write.word.byte[i].to_int());
+                        out.push_back(write.word.byte[i]);
                     }
                 }
             }
@@ -231,11 +230,13 @@ static Values output_stage(Input in, size_t count) {
     return out;
 }
 
-// words -> CRC-32
+// bytes of the last word, words -> CRC-32
 static Values crc(Input in, size_t count) {
+    const int32_t tail = in.next();
     uint32_t value = CRC_START;
     while (in.at < count) {
-        value = crc32_update(value, in.next64(), 8);
+        const uint64_t word = in.next64();
+        value = in.at < count ? crc32_update(value, word) : crc32_bytes(value, word, tail);
     }
     return {int32_t(~value)};
 }

@@ -41,6 +41,12 @@ proc create_clock {args} {
     parse create_clock $args
     set ::hls(clock) $given(-period)
 }
+proc set_clock_uncertainty {args} {
+    parse set_clock_uncertainty $args
+    if {$::hls(clock) eq "" || ![regexp {^[0-9.]+%?$} [lindex $others 0]]} {
+        refuse "\[HLS 200-101\] set_clock_uncertainty: a number of ns or a percentage, of a clock that exists"
+    }
+}
 proc config_rtl {args} {
     parse config_rtl $args
 }

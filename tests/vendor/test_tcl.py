@@ -219,6 +219,7 @@ def test_vitis_hls(tmp_path: Path) -> None:
     assert [call[0] for call in calls][-3:] == ["csim_design", "csynth_design", "export_design"]
     assert ["set_part", "xc7z020clg400-1"] in calls
     assert ["create_clock", "-period", "10.000", "-name", "default"] in calls
+    assert ["set_clock_uncertainty", "12.5%"] in calls
     assert ["config_rtl", "-reset", "control"] in calls
     added = {Path(word).name for call in calls if call[0] == "add_files" for word in call}
     assert {path.name for path in (tmp_path / "tb").iterdir()} <= added

@@ -65,6 +65,7 @@ set commands {
     set_top {} {} 1 1
     set_part {} {} 1 1
     create_clock {} {-period -name} 0 0
+    set_clock_uncertainty {} {} 1 2
     config_rtl {} {-reset} 0 0
     csim_design {} {} 0 0
     csynth_design {} {} 0 0
