@@ -20,17 +20,20 @@ from squeeze_hls.quantize import calibrated, coded, integers, measure, rate, sca
 from squeeze_hls.quantize import operators as batch
 from squeeze_hls.quantize.sensitivity import sensitivities
 
-FIRST_STEP = 1.5e-3  # square root of nats: a good guess for three bits a weight
-FINEST, COARSEST = 2.0**-14, 16.0
-LEAST_BITS = 1.0  # a weight, on average: below, too little of a network is left
-PROBE = 24  # pictures on which the step is searched
-JUDGES = 100  # pictures from which sensitivities are found
-CLOSE = 0.005  # of the room that may stay empty
-PASSES = 6
-HELD_BACK = 5  # one picture in so many judges the fine-tuning
-TRUST = 0.5  # power of the measured sensitivity of a filter against its layer's mean
-LEAST_SENSITIVITY = 0.02  # of the layer's mean
-REFIT = 1.25  # largest change of a step once the integers are known
+# Figures in brackets are ``bits + log2(divergence) / 2``, lower is better: float v1.1 with Caffe's preprocessing in
+# 460,800 bytes, on the first 16 calibration pictures, judged on 100 others.  As it is 1.334; other seeds 1.320 and
+# 1.335, so differences under a few hundredths mean nothing.
+FIRST_STEP = 1.5e-3  # square root of nats: where the search starts, a guess for three bits per weight
+FINEST, COARSEST = 2.0**-14, 16.0  # ends of the search; chosen, not measured
+LEAST_BITS = 1.0  # per weight, on average: below, too little of a network is left; chosen, not measured
+PROBE = 24  # pictures on which the step is searched; chosen for time, the stage after it corrects the step
+JUDGES = 100  # pictures from which sensitivities are found; chosen for time, not measured
+CLOSE = 0.005  # of the room that may stay empty; chosen
+PASSES = 6  # of the search; chosen, a step that is too coarse is safe
+HELD_BACK = 5  # one picture in so many judges the fine-tuning; chosen
+TRUST = 0.5  # power of the measured sensitivity of a filter against its layer's mean [0: 1.388, 1: 1.624]
+LEAST_SENSITIVITY = 0.02  # of the layer's mean [0.002: 1.325, 0.2: 1.277]
+REFIT = 1.25  # largest change of a step once the integers are known [1, that is none: 1.362; 2: 1.257]
 
 
 @dataclass(frozen=True, kw_only=True)
