@@ -80,7 +80,7 @@ def compiled(folder: Path) -> tuple[str, str]:
     """LLVM IR of the sources in ``folder/src``, and the layouts of their structs."""
     clang = shutil.which("clang++")
     if clang is None:
-        pytest.skip("no clang++")
+        pytest.skip("no clang++; on Debian: apt install clang")
     top = folder / "top.cpp"
     top.write_text(TOP)
     headers = headers_of_the_vendor(folder / "headers")
