@@ -105,7 +105,8 @@ struct Expander {
     //
     // Carried, in ns (docs/hls.md says from what): position -> `after[position]`, one of 36, 2.8 -> choice by the kind
     // of item 1.2 -> is a word taken? 1.2 -> choice of window, places, queue 1.2, and 0.6 of registers: 7.0.  Other
-    // items have a sum of position and length 1.6 and its comparison with 72 1.6 in place of the 2.8: 7.4.
+    // items have a sum of position and length 1.6 and its comparison with 72 1.6 in place of the 2.8: 7.4.  A tag is one
+    // of 72 bits 4.0 -> choice 1.2 -> is there a step? 1.2, and 0.6: 7.0.
     bool step(const WeightStore& store, WeightsPort& weights, const CodeTables& codes, WeightTiles& tiles) {
         HLS_INLINE
         const bool there = queue.held > 0;
@@ -149,6 +150,7 @@ struct Expander {
     bool consume(const CodeTables& codes, WeightTiles& tiles) {
         HLS_INLINE
         const ap_uint<72> item = funnel.item();
+        const bool tag = funnel.tag();
         const Funnel::Place end = item_end();
         Weight values[CHUNK];
         HLS_PARTITION(values, 0)
@@ -186,7 +188,7 @@ struct Expander {
                 state = CHUNKS_OF_HALF;
                 break;
             case TAG:
-                bitmap = item[0];
+                bitmap = tag;
                 state = CHUNKS_OF_HALF;
                 break;
             default:

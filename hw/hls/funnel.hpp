@@ -71,9 +71,9 @@ struct Funnel {
     };
 
     ap_uint<2 * WORD> window;
-    ap_uint<2> words;       // of the bit string in the window
-    ap_uint<7> position;    // 0 to 71
-    Place after[PLACES];   // a bitmap chunk that begins at each pair of bits
+    ap_uint<2> words;     // of the bit string in the window
+    ap_uint<7> position;  // 0 to 71
+    Place after[PLACES];  // a bitmap chunk that begins at each pair of bits
 
     void clear() {
         HLS_INLINE
@@ -90,6 +90,12 @@ struct Funnel {
     ap_uint<WORD> item() const {
         HLS_INLINE
         return ap_uint<WORD>(window >> position);
+    }
+
+    // The lowest bit of the item: carried, so it is chosen from a word, and not shifted out of the window.
+    bool tag() const {
+        HLS_INLINE
+        return ap_uint<WORD>(window)[position];
     }
 
     Place place(ap_uint<8> bit) const {

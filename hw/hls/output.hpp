@@ -37,7 +37,6 @@ struct HalfCursor {
     Cursor target;
     Coordinate x, y;
     ap_uint<16> carry;
-    Word horizontal[SET_WORDS];  // running maximum along the row
 };
 
 struct OutputStage {
@@ -56,6 +55,7 @@ struct OutputStage {
     ap_uint<3> lane;
     ap_uint<4> part;  // word of the lane
     HalfCursor halves[2];
+    uint8_t horizontal[2][SET_WORDS][CIN];  // running maximum along each half's row
     ap_uint<16> carried_at;  // the carry word written last
     Word carried;
     // average
@@ -126,7 +126,7 @@ struct OutputStage {
             write.bank = half.target.mod;
             write.address = target.base + wrapped(half.target.ptr, offset + word, target.depth);
             const bool used = exists && lane < set.lanes;
-            const bool complete = pool(half, values, used, carry, write.word);
+            const bool complete = pool(set.half_b, values, used, carry, write.word);
             write.valid = used && complete;
             if (part == SET_WORDS - 1) {
                 next_pixel(set, half, complete);
@@ -183,8 +183,9 @@ struct OutputStage {
     }
 
     // Stride-2 max pooling; `word` is what leaves, true where a pooled pixel (or, unpooled, any) is complete.
-    bool pool(HalfCursor& half, const Value values[CIN], bool used, CarryMemory& carry, Word& word) {
+    bool pool(bool half_b, const Value values[CIN], bool used, CarryMemory& carry, Word& word) {
         HLS_INLINE
+        HalfCursor& half = halves[half_b];
         const ap_uint<2> kernel = layer.get<L::pool>();
         const Axis x = axis(half.x, layer.get<L::width>(), kernel);
         const Axis y = axis(half.y, layer.get<L::height>(), kernel);
@@ -199,9 +200,9 @@ struct OutputStage {
         for (int i = 0; i < CIN; i++) {
             HLS_UNROLL
             const uint8_t value = values[i];
-            const uint8_t left = half.horizontal[part].byte[i];
+            const uint8_t left = horizontal[half_b][part][i];
             const uint8_t across = x.fresh || left < value ? value : left;
-            half.horizontal[part].byte[i] = x.even ? value : across;
+            horizontal[half_b][part][i] = x.even ? value : across;
             const uint8_t down = y.fresh || above.byte[i] < across ? across : above.byte[i];
             kept.byte[i] = y.even ? across : down;
             word.byte[i] = kernel == 0 ? value : down;

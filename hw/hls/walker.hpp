@@ -216,6 +216,7 @@ struct Walker {
         const Offset word_ptr = wrapped(tap.ptr, word, source.depth);
         const Offset beyond = stepped(word_ptr, pitch);
         Word data[PIX];
+        HLS_PARTITION(data, 0)
     read_banks:
         for (int b = 0; b < PIX; b++) {
             HLS_UNROLL

@@ -52,6 +52,7 @@ class Module:
     """LLVM IR of a top function, and what the engine is to hold."""
 
     text: str
+    layouts: str  # of all structs
     files: Bundle
     plan: Plan
 
@@ -75,28 +76,35 @@ def headers_of_the_vendor(folder: Path) -> Path:
     return folder
 
 
-def compiled(folder: Path) -> str:
-    """LLVM IR of the sources in ``folder/src``."""
+def compiled(folder: Path) -> tuple[str, str]:
+    """LLVM IR of the sources in ``folder/src``, and the layouts of their structs."""
     clang = shutil.which("clang++")
     if clang is None:
-        pytest.skip("no clang++")
+        pytest.skip("no clang++; on Debian: apt install clang")
     top = folder / "top.cpp"
     top.write_text(TOP)
     headers = headers_of_the_vendor(folder / "headers")
-    flags = ["-std=c++14", "-O2", "-S", "-emit-llvm", "-Wno-unknown-pragmas", "-Wno-unused-value"]
-    command = [
-        clang,
-        *flags,
-        "-isystem",
-        str(headers),
-        "-I",
-        str(folder / "src"),
-        str(top),
-        "-o",
-        str(folder / "top.ll"),
-    ]
-    tools.run(command, log=folder / "clang.log", timeout=300)
-    return (folder / "top.ll").read_text()
+    flags = ["-std=c++14", "-O2", "-Wno-unknown-pragmas", "-Wno-unused-value"]
+    command = [clang, *flags, "-isystem", str(headers), "-I", str(folder / "src"), str(top)]
+    tools.run([*command, "-S", "-emit-llvm", "-o", str(folder / "top.ll")], log=folder / "clang.log", timeout=300)
+    layouts = folder / "layouts.log"
+    tools.run([*command, "-fsyntax-only", "-Xclang", "-fdump-record-layouts"], log=layouts, timeout=300)
+    return (folder / "top.ll").read_text(), layouts.read_text()
+
+
+def arrays_of(structure: str, layouts: str) -> set[str]:
+    """Paths of all arrays in a struct, by what clang says of its layout; those of the vendor's numbers aside."""
+    dump = layouts[layouts.index(f"| struct {structure}\n") :].partition("[sizeof=")[0]
+    paths, found = [""], set()
+    for line in dump.splitlines()[1:]:
+        matched = re.fullmatch(r"[\s\d:-]*\|(\s+)(.*?) (\w+)", line)
+        if matched is None or "(base)" in line:
+            continue
+        depth = len(matched[1]) // 2
+        paths[depth:] = [matched[3]]
+        if "[" in matched[2] and matched[3] not in ("pVal", "VAL"):
+            found.add(".".join(paths[1:]))
+    return found
 
 
 @pytest.fixture(scope="module", params=[("pynq-z2", "resident"), ("pynq-z2", "streamed"), ("kv260", "resident")])
@@ -105,7 +113,7 @@ def module(request: pytest.FixtureRequest, needs_compiler: None, tmp_path_factor
     plan = plan_on(*request.param)
     files = hls.emit(plan)
     write(files, folder)
-    return Module(compiled(folder), files, plan)
+    return Module(*compiled(folder), files, plan)
 
 
 def test_nothing_is_constructed_before_the_engine_starts(module: Module) -> None:
@@ -137,3 +145,10 @@ def test_every_memory_is_bound_to_its_kind(module: Module) -> None:
         "bank": "bram", "param": "bram", "tile": "lutram", "carry": "lutram", "layer": "lutram", "buffer": "lutram",
         "instruction": "lutram",
     }  # fmt: skip
+
+
+def test_every_array_of_registers_is_partitioned(module: Module) -> None:
+    """An array among the registers would be a memory with two ports, where the pipeline reads all of it."""
+    top = module.files["src/squeeze_engine.cpp"].decode()
+    partitioned = re.findall(r"HLS_PARTITION\(state\.([\w.]+), 0\)", top)
+    assert sorted(partitioned) == sorted(arrays_of("squeeze::State", module.layouts))
