@@ -30,7 +30,7 @@ RULES = (
         "disk",
         r"No space left on device|not enough (?:disk )?space|Disk quota exceeded",
         "the disk is full: a project takes a few GB; free some space or set XDG_CACHE_HOME to a larger disk, then run "
-        "the command again: it goes on behind the last step that was done",
+        "the command again: it goes on after the last step that was done",
     ),
     Rule(
         "memory",
@@ -86,7 +86,7 @@ def explain(logs: Iterable[Path], code: int) -> tuple[str, str]:
     """The message that matters and the way out; either may be empty.
 
     ``logs`` are looked through in this order, ``code`` is the exit code.  Vivado's first error is the one that matters:
-    those behind it say that a command or a run failed because of it.
+    those after it say that a command or a run failed because of it.
     """
     lines = [line for log in logs for line in _lines(log)]
     errors = [line for line in lines if re.match(r"(?:CRITICAL )?(?:ERROR|FATAL)|error:", line, re.IGNORECASE)]

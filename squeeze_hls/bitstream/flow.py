@@ -1,4 +1,4 @@
-"""Runs the vendor's tools on a project, step by step, going on behind the last one that was done.
+"""Runs the vendor's tools on a project, step by step, going on after the last one that was done.
 
 They work in a folder of the user's cache, named by the sources' digest: a build folder may come from a stranger, whose
 Vivado project must not be opened.  Their logs go to ``vendor/`` of the build.

@@ -43,7 +43,7 @@ def bitstream(
     """Make the bitstream of BUILD_DIR with Vivado (2023.2 or later), and Vitis HLS for --flow hls.
 
     It goes to BUILD_DIR/deploy, timing and resources go to report.json. That takes minutes to hours; a second call goes
-    on behind the last step that was done. Without Vivado, everything another machine needs is packed into one archive.
+    on after the last step that was done. Without Vivado, everything another machine needs is packed into one archive.
     """
     from squeeze_hls.flows import bitstream as vendor
 

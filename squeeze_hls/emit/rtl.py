@@ -133,7 +133,7 @@ def _split(name: str, words: list[int], pieces: Iterable[int], bits: int) -> dic
 
 
 def _lines(words: Iterable[int], bits: int, depth: int) -> bytes:
-    """A $readmemh file for a memory of ``depth`` words, zeros behind those given."""
+    """A $readmemh file for a memory of ``depth`` words, zeros after those given."""
     digits = -(-bits // 4)
     lines = [f"{word:0{digits}x}\n" for word in words]
     return "".join(lines + ["0" * digits + "\n"] * (depth - len(lines))).encode()

@@ -137,7 +137,7 @@ def _string(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def decode(bits: np.ndarray, choice: np.ndarray, lanes: int, tables: Sequence[Table]) -> np.ndarray | None:
-    """int8 (n, lanes); `bits` begins with the layer and may go on behind it.
+    """int8 (n, lanes); `bits` begins with the layer and may go on after it.
 
     None where the bits end early or a chunk takes more than CHUNK_BITS.
     """

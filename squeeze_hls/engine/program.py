@@ -22,7 +22,7 @@ from squeeze_hls.engine.records import (
 from squeeze_hls.errors import DoesNotFitError, InputError
 from squeeze_hls.network.ir import type_max
 
-# Sections behind the header, which counts their records, or the tables of STATES entries.
+# Sections after the header, which counts their records, or the tables of STATES entries.
 TABLES = {"layers": LAYER, "buffers": BUFFER, "instructions": INSTRUCTION, "params": PARAM, "tables": ENTRY}
 
 

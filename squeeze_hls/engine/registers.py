@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STEP = 0x10  # between the engine's own registers; an output's valid flag stands 4 bytes behind it
+STEP = 0x10  # between the engine's own registers; an output's valid flag stands 4 bytes after it
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _entropy_lut(tables: int, lanes: int) -> int:
 
 
 def _lut_ram(depth: int, bits: int) -> int:
-    """LUTs of a distributed RAM with one write and one read port, and of the multiplexer behind its blocks.
+    """LUTs of a distributed RAM with one write and one read port, and of the multiplexer after its blocks.
 
     RAM64M is 64 words of 3 bits, RAM32M 32 of 6 bits, four LUTs each (AMD UG474); a LUT selects one of four.
     """
@@ -120,7 +120,7 @@ def _lut_ram(depth: int, bits: int) -> int:
 
 
 def _piece_mux(pieces: tuple[int, ...], bits: int) -> int:
-    """LUTs behind the blocks of a memory in block RAM: each enables its word, a LUT joins two more."""
+    """LUTs after the blocks of a memory in block RAM: each enables its word, a LUT joins two more."""
     blocks = sum(max(1, piece // BRAM_SHAPES[-1][0]) for piece in pieces)
     return bits * (blocks // 2)
 

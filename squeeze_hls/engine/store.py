@@ -58,7 +58,7 @@ class StoreReader:
     def tile(self, word: int, shapes: Sequence[Shape]) -> tuple[list[np.ndarray], int]:
         """Decode the tile that begins at store word `word`.
 
-        ``shapes`` are (K words, COUT, CIN) of its halves.  Returns the int8 halves and the word behind the tile.
+        ``shapes`` are (K words, COUT, CIN) of its halves.  Returns the int8 halves and the word after the tile.
         """
         position = word * STORE_WORD_BITS
         halves = []

@@ -19,7 +19,7 @@ from squeeze_hls.engine.records import LayerRecord
 
 PIPELINE_LEAST = 40  # cycles after which a set is in memory, of the default latencies
 AHEAD = 2  # funnel.sv: words that it holds; a tile of the stream is cut with two more words in sight
-STREAM_PERIOD = 8  # word_unpacker.sv: behind as many words of the stream, none comes for a cycle
+STREAM_PERIOD = 8  # word_unpacker.sv: after as many words of the stream, none comes for a cycle
 LONG_AGO = -1000
 
 
@@ -32,7 +32,7 @@ class Timing:
     """
 
     start: np.ndarray  # its first step could be issued
-    end: np.ndarray  # behind its last step
+    end: np.ndarray  # after its last step
     total: int  # from the first pixel in to the last logit out, both included
     busy: np.ndarray  # a step was issued
     stall_weights: np.ndarray  # waiting for the expander
@@ -147,7 +147,7 @@ class _Expander:
         halves = layer.halves_of(group)
         depth = sum(layer.depth(half) for half in halves)
         begin = max(self._free, self._released[-2] + latencies.TABLE.release)
-        if group == 0:  # tile_walker.sv: fetched behind the last tile of its predecessor, a cycle for each tap
+        if group == 0:  # tile_walker.sv: fetched after the last tile of its predecessor, a cycle for each tap
             taps = (layer.rows0 + layer.rows1) * layer.columns if layer.a.present else 1
             begin = max(begin, self._begin + latencies.TABLE.fetch + 1 + taps + 1)
         self._tiles += 1
@@ -187,7 +187,7 @@ class _Output:
         self._sent = [LONG_AGO, LONG_AGO]  # group_sent of the last two groups of an average
         self._first = False  # the next set is the first of its instruction
         self._record = LONG_AGO  # the stage takes the last record into use
-        self.drained = LONG_AGO  # behind the last word of the last set
+        self.drained = LONG_AGO  # after the last word of the last set
 
     @property
     def idle(self) -> int:

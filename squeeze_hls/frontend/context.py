@@ -33,7 +33,7 @@ class FeatureMap:
     tensor: str  # the layer output that holds it
     shape: tuple[int, ...]  # as ONNX has it, reshaped or not
     made: tuple[int, ...]  # as the layer made it: batch, channels, height, width
-    averaged: bool = False  # behind the global average: these are the logits
+    averaged: bool = False  # after the global average: these are the logits
     grid: Grid | None = None  # between QuantizeLinear and DequantizeLinear: holds integers
 
 
@@ -69,7 +69,7 @@ class Context:
             )
         if found.averaged:
             raise node.refuse(
-                "layers behind the global average are not supported (the logits must be its output).",
+                "layers after the global average are not supported (the logits must be its output).",
                 "Re-export the model without it; a classifier must be a 1x1 convolution before the average.",
             )
         if found.shape != found.made:

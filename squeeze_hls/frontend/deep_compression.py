@@ -3,7 +3,7 @@
 Format, from the decoder that its authors published (Han et al., "Deep Compression", 2016), little-endian:
 26 u32 entry counts; then for each convolution in the order of the network a codebook of 256 f32, the
 biases (f32), one u8 code per entry, and one 4-bit gap per entry, low nibble first.  An entry stands
-``gap + 1`` weights (Caffe order O, I, kh, kw) behind the one before; code 0 is a filler where a gap is
+``gap + 1`` weights (Caffe order O, I, kh, kw) after the one before; code 0 is a filler where a gap is
 too long for 4 bits, and its codebook value is 0.
 """
 

@@ -90,7 +90,7 @@ def _check_logits(context: Context, layers: list[Operation], activations: Activa
             reach = f"can reach {step * top:g}" if math.isfinite(step) else "are not bounded by a quantizer before it"
             raise node.refuse(
                 f"it clips the logits at {most:g}, which {reach}; the engine's logits are exact sums.",
-                "Remove the quantizer behind the average.",
+                "Remove the quantizer after the average.",
             )
     if context.logit_quantizers:
         node, grid = context.logit_quantizers[0]

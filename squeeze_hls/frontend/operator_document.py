@@ -21,7 +21,7 @@ The table has every attribute, input and output that ONNX gives these operators 
 compares it with ONNX's own schemas. Each is
 
 - **read**: it is computed as ONNX defines it in the opset of the model. A value that the engine cannot compute is
-  refused; what is said behind the colon is what it can;
+  refused; what is said after the colon is what it can;
 - **refused**, with the name of the node and the way out, wherever it is given, or where it has another value than the
   one said;
 - **without effect**: the network is the same whatever it says, for the reason given.

@@ -113,7 +113,7 @@ def _floats(node: Node, what: str, values: np.ndarray) -> np.ndarray:
     """float32 values, all of them finite."""
     if values.dtype.kind in "iub" or "int" in values.dtype.name:
         raise node.refuse(
-            f"its {what} are integers ({values.dtype.name}) without a scale.", "Export them behind DequantizeLinear."
+            f"its {what} are integers ({values.dtype.name}) without a scale.", "Export them after DequantizeLinear."
         )
     with np.errstate(over="ignore"):
         result = values.astype(np.float32)

@@ -158,7 +158,7 @@ def no_relu(name: str, found: Range, other: Range) -> InputError:
     problem = "its output is used with and without ReLU" if partly else "no ReLU follows it"
     return InputError(
         f"Conv '{name}': {problem}; the engine's activations are unsigned, every convolution needs one. "
-        "Retrain with ReLU behind it."
+        "Retrain with ReLU after it."
     )
 
 
@@ -237,7 +237,7 @@ def averaged_conv(layers: list[Operation]) -> str:
 
 
 def _without_fused(layers: list[Operation]) -> tuple[list[Operation], dict[str, str]]:
-    """Remove clamps and quantizers; a tensor takes the name of the last one behind it.
+    """Remove clamps and quantizers; a tensor takes the name of the last one after it.
 
     Returns the layers and, for every tensor, the name of the one that stands for it.
     """

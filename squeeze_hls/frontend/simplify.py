@@ -3,7 +3,7 @@
 Every pass takes layers in topological order and returns them so:
 
 1. ``merge_pads``    zero padding in front of a convolution becomes its padding
-2. ``fold_affines``  batch normalization behind a convolution becomes its weights and biases
+2. ``fold_affines``  batch normalization after a convolution becomes its weights and biases
 
 Clamps and quantizers follow in ``ranges``.
 """
@@ -64,7 +64,7 @@ def fold_affines(layers: list[Operation]) -> list[Operation]:
         conv = None if position is None else result[position]
         if position is None or not isinstance(conv, ir.Conv) or len(read[source]) != 1:
             raise layer.node.refuse(
-                "batch normalization is only supported directly behind a convolution whose output nothing else reads.",
+                "batch normalization is only supported directly after a convolution whose output nothing else reads.",
                 "Move it there, or fold it into the weights.",
             )
         result[position] = _fold(conv, layer)

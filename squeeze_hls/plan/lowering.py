@@ -1,6 +1,6 @@
 """IntNetwork -> a chain of engine layers: the operators that one kind of instruction computes.
 
-A layer is one convolution, or the two halves of a Fire expansion, with the pooling or averaging behind it.
+A layer is one convolution, or the two halves of a Fire expansion, with the pooling or averaging after it.
 Feature maps get their layout in activation words here, weights their order in tiles.
 """
 
@@ -80,7 +80,7 @@ class Layer:
 
     name: str
     sources: tuple[str, ...]  # tensors read: of the first, `source_shape` and `source_layout` are
-    target: str  # tensor written: behind pooling, concatenation or the average
+    target: str  # tensor written: after pooling, concatenation or the average
     a: Half  # the 3x3 half, or the only convolution
     b: Half | None  # the 1x1 half of an expand layer
     source_shape: tuple[int, int, int]
@@ -195,7 +195,7 @@ def _layer(network: IntNetwork, engine: EngineConfig, tensor: str, readers: dict
 
 
 def _convolutions(tensor: str, nodes: list) -> list[IntConv]:
-    """The one or two convolutions with which the engine goes on behind a tensor."""
+    """The one or two convolutions with which the engine goes on after a tensor."""
     convs = [node for node in nodes if isinstance(node, IntConv)]
     if len(convs) == len(nodes) and len(convs) in (1, 2):
         return convs
@@ -207,7 +207,7 @@ def _convolutions(tensor: str, nodes: list) -> list[IntConv]:
     alone = nodes[0] if len(nodes) == 1 else None
     if isinstance(alone, MaxPool):
         raise DoesNotFitError(
-            f"{alone.name}: pooling is computed directly behind a convolution or a Fire module only, and once there. "
+            f"{alone.name}: pooling is computed directly after a convolution or a Fire module only, and once there. "
             "Retrain with the pooling there."
         )
     if isinstance(alone, GlobalAverage):
@@ -276,7 +276,7 @@ def _fire_halves(convs: list[IntConv], readers: dict) -> tuple[IntConv, IntConv,
 
 
 def _behind(tensor: str, readers: dict) -> tuple[str, MaxPool | None, bool]:
-    """What follows a convolution in the output path: the tensor behind it, its pooling, whether it is averaged."""
+    """What follows a convolution in the output path: the tensor after it, its pooling, whether it is averaged."""
     users = readers.get(tensor, [])
     if len(users) == 1 and isinstance(users[0], MaxPool):
         pool = users[0]

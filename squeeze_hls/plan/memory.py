@@ -128,7 +128,7 @@ def ring_minimum(stage: Stage, engine: EngineConfig) -> int:
 
 
 def chained_growth(stages: Sequence[Stage], chosen: Sequence[Choice], s: int, engine: EngineConfig) -> int:
-    """Depth that stage `s` needs of a ring in which its output grows behind its input."""
+    """Depth that stage `s` needs of a ring in which its output grows after its input."""
     stage, pix = stages[s], engine.pix
     height, width, _ = stage.main.source_shape
     words = stage.main.source_layout.words

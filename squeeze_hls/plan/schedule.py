@@ -36,7 +36,7 @@ class Stage:
 
     @property
     def rows(self) -> int:
-        """Rows that bands divide: those of main's output (behind pooling), or of the average's input."""
+        """Rows that bands divide: those of main's output (after pooling), or of the average's input."""
         return self.main.conv_shape[0] if self.main.average else self.main.target_shape[0]
 
     @property

@@ -51,8 +51,8 @@ def spare_variance(hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How inputs are ordered, and how much of each its successors cannot make up for.
 
     The order (K,) is by falling variance.  Rounding weight ``order[j]`` by ``e`` costs ``e * e * spare[j]`` once
-    the weights behind it have been adapted: the second result, float64 (K,), is the variance of that input, given those
-    behind it.
+    the weights after it have been adapted: the second result, float64 (K,), is the variance of that input, given those
+    after it.
     """
     order = np.argsort(-np.diag(hessian), kind="stable")
     return order, np.diag(_factor(hessian, order)) ** -2.0

@@ -1,6 +1,6 @@
 """Equalizing the channels of feature maps before they are quantized.
 
-A ReLU network does not change when a channel is multiplied by a positive factor behind one convolution
+A ReLU network does not change when a channel is multiplied by a positive factor after one convolution
 and its weights are divided by it in the next: pooling, concatenation and ReLU pass positive factors on.
 One u8 scale serves all channels of a feature map, so channels with small values lose most to rounding;
 factors that bring the channels together give them more steps.  The idea is that of Nagel et al. 2019,

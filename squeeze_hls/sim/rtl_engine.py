@@ -134,7 +134,7 @@ class RtlEngine:
         self._calls.engine_pauses(self._engine, stream, probability, seed)
 
     def accept(self, beats: int | None) -> None:
-        """Take at most that many beats from m_axis_out, and none behind the next TLAST; None: all, always."""
+        """Take at most that many beats from m_axis_out, and none after the next TLAST; None: all, always."""
         self._calls.engine_accept(self._engine, -1 if beats is None else beats)
 
     def take(self) -> Beats:

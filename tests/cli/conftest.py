@@ -148,7 +148,7 @@ def resign(folder: Path, path: str) -> None:
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
-    """A board behind a faked ssh; no other program is on PATH."""
+    """A board after a faked ssh; no other program is on PATH."""
     result = set_up(tmp_path)
     monkeypatch.setenv("PATH", str(result.programs))
     monkeypatch.setenv("FAKE_SSH", str(result.folder))

@@ -75,7 +75,7 @@ def converting(kind: int) -> onnx.ModelProto:
 
 
 def ending(end: Callable[[Builder, str], str], shape: tuple = (1, 3, 17, 19)) -> onnx.ModelProto:
-    """fire_model with something else than Flatten behind the average."""
+    """fire_model with something else than Flatten after the average."""
     b = Builder(shape)
     x = relu(b, b.conv("x", b.weights(6, 3, 3, 3), name="conv1", strides=[2, 2]))
     x = fire(b, b.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2]), 6)

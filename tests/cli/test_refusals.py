@@ -1,4 +1,4 @@
-"""Each kind of bad and hostile input: its exit code, one line, nothing left behind."""
+"""Each kind of bad and hostile input: its exit code, one line, nothing left after."""
 
 import io
 import os

@@ -123,8 +123,8 @@ def check_gradient(case: Case, rng: np.random.Generator) -> Shares:
         moved = build.EVALUATE[Conv](way, [tensors[t] for t in conv.inputs])
         products = gradient[0].astype(np.float64) * moved
         away = 1e-3 * np.abs(products).sum() + 1e-6
-        ahead, behind = (_slope(graph, conv, way, x, by_logits[0], nudge) for nudge in (NUDGE, -NUDGE))
-        if abs(ahead - behind) > away:
+        ahead, after = (_slope(graph, conv, way, x, by_logits[0], nudge) for nudge in (NUDGE, -NUDGE))
+        if abs(ahead - after) > away:
             continue
         judged += 1
         assert abs(products.sum() - ahead) <= away, (

@@ -105,7 +105,7 @@ def network(
 ) -> onnx.ModelProto:
     """conv1, pool, Fire, conv10; ``relu``: a ReLU in front of the quantizers (which clip at 0 themselves);
     ``halves``: the halves of the concatenation are quantized, not the whole; ``wide``: 16 bits before the average;
-    ``late``: quantizers behind pooling."""
+    ``late``: quantizers after pooling."""
     b = Builder(opset=q.opset)
 
     def conv(x: str, *shape: int, name: str, **attributes: object) -> str:

@@ -87,7 +87,7 @@ def biases(b: Builder, v: object) -> str:
 
 
 def norm(part: str, **attributes: object) -> Build:
-    """A batch normalization behind conv1."""
+    """A batch normalization after conv1."""
 
     def build(b: Builder, v: object) -> str:
         parameters = [b.const(b.rng.uniform(0.3, 1.5, 6)) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""A quantized weight's scale through the operators that exporters put behind it, or a refusal: never a float model."""
+"""A quantized weight's scale through the operators that exporters put after it, or a refusal: never a float model."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_pad_node_merges(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("size", "ceil"), [(17, False), (16, True)])
 def test_pool_padding_at_the_end(size: int, ceil: bool, tmp_path: Path) -> None:
-    """One padded pixel behind 16 makes the cut-off window that ceil mode has; behind 17 it makes none."""
+    """One padded pixel after 16 makes the cut-off window that ceil mode has; after 17 it makes none."""
     b = Builder((1, 3, size + 2, size + 2))
     x = relu(b, b.conv("x", b.weights(6, 3, 3, 3), name="conv1"))
     x = b.node("MaxPool", x, name="pool1", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
@@ -167,7 +167,7 @@ def test_pool_padding_at_the_end(size: int, ceil: bool, tmp_path: Path) -> None:
 
 
 def split_relu(b: Builder) -> str:
-    """One ReLU behind the concatenation and its pooling, none in front."""
+    """One ReLU after the concatenation and its pooling, none in front."""
     x = relu(b, b.conv("x", b.weights(6, 3, 3, 3), name="conv1"))
     left, right = b.conv(x, b.weights(4, 6, 1, 1), name="left"), b.conv(x, b.weights(4, 6, 1, 1), name="right")
     x = b.node("Concat", left, right, name="concat", axis=-3)

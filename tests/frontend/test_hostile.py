@@ -362,7 +362,7 @@ def test_names_are_printed_safely(tmp_path: Path) -> None:
 
 
 def test_names_stay_unique(tmp_path: Path) -> None:
-    """Names that differ only behind the cut, and equal node names, are told apart."""
+    """Names that differ only after the cut, and equal node names, are told apart."""
     long = "n" * 200
     b = Builder()
     x = b.node("Relu", b.conv("x", b.weights(6, 3, 3, 3), name="c"), name="r1", outputs=(long + "1",))

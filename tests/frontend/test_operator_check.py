@@ -106,7 +106,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
         more_inputs("Conv", "x"),
         f"Conv 'conv1': it has 4 inputs; in opset 13 up to 3 are read. {EXPORT}",
     ),
-    "input behind a gap": (more_inputs("Relu", "", "x"), "Relu 'relu': it has 3 inputs; in opset 13 up to 1 are read."),
+    "input after a gap": (more_inputs("Relu", "", "x"), "Relu 'relu': it has 3 inputs; in opset 13 up to 1 are read."),
     "no input": (empty_input("Relu"), "Relu 'relu': input 0 is missing."),
     "no input of a list": (empty_input("Concat"), "Concat 'fire2/concat': input 0 is missing."),
     "too many outputs": (

@@ -297,7 +297,7 @@ def test_too_many_weight_bits(tmp_path: Path) -> None:
 
 def test_unequal_halves(tmp_path: Path) -> None:
     def change(model: onnx.ModelProto) -> None:
-        right = quantizers(model, "Quant")[-4]  # weights, biases and activation of conv10 come behind it
+        right = quantizers(model, "Quant")[-4]  # weights, biases and activation of conv10 come after it
         assert right.input[0] == "right/relu_out"
         set_initializer(model, right.input[1], np.float32(0.25))
 
@@ -341,7 +341,7 @@ def test_activation_zero_point(tmp_path: Path) -> None:
 
 
 def test_zero_point_costs_the_values_below_it(tmp_path: Path) -> None:
-    """uint8 with zero point 100 holds 155 steps above 0: the range that counts behind a ReLU."""
+    """uint8 with zero point 100 holds 155 steps above 0: the range that counts after a ReLU."""
     model = network(Qdq())
     set_initializer(model, quantizers(model, "QuantizeLinear")[0].input[2], np.uint8(100))
     graph = load(model, tmp_path)

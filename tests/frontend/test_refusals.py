@@ -162,14 +162,14 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
     "no ReLU": (
         middle(lambda b, x: b.conv(x, b.weights(6, 6, 1, 1), name="bare")),
         "Conv 'bare': no ReLU follows it; the engine's activations are unsigned, every convolution needs one. "
-        "Retrain with ReLU behind it.",
+        "Retrain with ReLU after it.",
     ),
     "no ReLU before the average": (
         ending(lambda b, x: b.node("GlobalAveragePool", b.conv(x, b.weights(5, 6, 1, 1), name="last"))),
         "Conv 'last': no ReLU follows it",
     ),
     "with and without ReLU": (tap_before_relu(Builder()), "Conv 'split': its output is used with and without ReLU"),
-    "ReLU behind the residual": (residual_before_relu(Builder()), "Conv 'branch': no ReLU follows it"),
+    "ReLU after the residual": (residual_before_relu(Builder()), "Conv 'branch': no ReLU follows it"),
     "ReLU on the picture": (
         middle(lambda b, x: relu(b, b.conv(b.node("Relu", "x", name="r"), b.weights(6, 3, 1, 1)))),
         "Relu 'r': it reads the picture itself; the picture must go into exactly one convolution. Re-export the model.",
@@ -197,14 +197,14 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
         fire_model(activation=training_norm, opset=15),
         "BatchNormalization 'norm': it is in training mode. Call model.eval() before exporting.",
     ),
-    "norm behind ReLU": (
+    "norm after ReLU": (
         middle(norm_behind_relu),
-        "BatchNormalization 'norm': batch normalization is only supported directly behind a convolution whose output "
+        "BatchNormalization 'norm': batch normalization is only supported directly after a convolution whose output "
         "nothing else reads. Move it there, or fold it into the weights.",
     ),
     "norm of a tensor that others read": (
         norm_and_other_reader(Builder()),
-        "BatchNormalization 'norm': batch normalization is only supported directly behind a convolution whose output",
+        "BatchNormalization 'norm': batch normalization is only supported directly after a convolution whose output",
     ),
     "training dropout": (middle(training_dropout), "Dropout 'drop': it is in training mode."),
     "padding with ones": (middle(pad_values), "Pad 'pad': padding with values other than 0 is not supported."),
@@ -268,9 +268,9 @@ REFUSALS: dict[str, tuple[onnx.ModelProto, str]] = {
         "before the global average. Replace it so, as in SqueezeNet, and retrain.",
     ),
     "MatMul": (behind_average(matmul), "MatMul 'fc': a fully connected layer is not supported"),
-    "conv behind the average": (
+    "conv after the average": (
         behind_average(lambda b, x: b.conv(x, b.weights(4, 6, 1, 1), name="fc")),
-        "Conv 'fc': layers behind the global average are not supported (the logits must be its output).",
+        "Conv 'fc': layers after the global average are not supported (the logits must be its output).",
     ),
     "softmax of nothing": (
         behind_average(lambda b, x: b.node("Softmax", x, name="s", axis=3)),

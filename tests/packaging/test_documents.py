@@ -32,7 +32,7 @@ NOT_RUN = {"notebook": "Jupyter does not end; tests of its own run it"}
 
 
 def run_all(document: Path, capfd: pytest.CaptureFixture[str]) -> int:
-    """Run a document's commands, a board being behind a faked ssh; returns how many."""
+    """Run a document's commands, a board being after a faked ssh; returns how many."""
     count = 0
     for arguments in commands(document):
         name, words = arguments[0], arguments[1:]

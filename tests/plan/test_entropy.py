@@ -73,8 +73,8 @@ def test_round_trip_with_a_table_for_each_half(lanes: int, count: int) -> None:
     tables = [fit(chunks, 9), make_table([Class(v) for v in range(STATES)], [1] * STATES)]
     bits = encode(chunks, choice, tables)
     assert bits is not None
-    behind = rng.integers(0, 2, 500).astype(np.uint8)
-    np.testing.assert_array_equal(decode(np.concatenate([bits, behind]), choice, lanes, tables), chunks)
+    after = rng.integers(0, 2, 500).astype(np.uint8)
+    np.testing.assert_array_equal(decode(np.concatenate([bits, after]), choice, lanes, tables), chunks)
     assert decode(bits[:-1], choice, lanes, tables) is None
 
 

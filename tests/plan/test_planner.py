@@ -266,12 +266,12 @@ REFUSALS: dict[str, tuple[IntNetwork, str, str]] = {
     ),
     "two poolings in a row": (
         inserted(FIRE, "squeeze", pool("pool2", "pool1", 2), inputs=("pool2",)),
-        "pool2: pooling is computed directly behind a convolution or a Fire module only",
+        "pool2: pooling is computed directly after a convolution or a Fire module only",
         "Retrain with the pooling there",
     ),
     "a picture pooled first": (
         inserted(FIRE, "conv1", pool("shrink", "image", 2), inputs=("shrink",)),
-        "shrink: pooling is computed directly behind a convolution",
+        "shrink: pooling is computed directly after a convolution",
         "Retrain with the pooling there",
     ),
     "an average of a pooling": (

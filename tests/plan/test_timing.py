@@ -38,7 +38,7 @@ def test_every_cycle_of_one_fire_by_hand(fire: Plan) -> None:
     conv1 needs 15 rows of 18 cycles (17 pixels and one), the first in cycle 5 + 22: the last in 279, so the first step
     is in 282.  19 blocks of 6 steps; the third waits for the first, 15 cycles late: 282 + 19 * 6 + 9 = 405.
     Its last set (404) leaves in 421 to 426; 13 cycles later squeeze starts.  441: 3 blocks of 2 steps end in 442, 444,
-    463.  The last set leaves in 480 to 485: 499.  expand's tile was begun in 406, behind conv1; its first words are
+    463.  The last set leaves in 480 to 485: 499.  expand's tile was begun in 406, after conv1; its first words are
     there in 411, 2 tags and 160 chunks end in 572, the tile is used from 579 on.  Sets end in 587, 588, 608, 614, 623,
     626; the last leaves in 646 to 651, so conv10 runs from 666 on: 667, 669, 688.  That leaves until 710, the 10th
     logit is ready in 728, its beat in 730.

@@ -76,7 +76,7 @@ def test_script_handoff_file_and_driver_agree(tmp_path: Path, board: str, weight
         else:
             assert vlnv == f"xilinx.com:module_ref:{call[call.index('-reference') + 1]}:1.0"
 
-    # addresses: the script's, the handoff file's, and that nothing but DRAM is behind the DMA
+    # addresses: the script's, the handoff file's, and that nothing but DRAM is after the DMA
     ranges = {f"{e.get('INSTANCE')}/{e.get('SLAVEBUSINTERFACE')}": e for e in modules["ps"].iter("MEMRANGE")}
     assigned = {}
     memory = []

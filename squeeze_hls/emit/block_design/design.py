@@ -43,7 +43,7 @@ class Processor:
     pll_mhz: int  # that PYNQ's boot loader gives the PLL from which the clock is divided
     settings: tuple[tuple[str, str], ...]
     addresses: dict[str, int]  # of the cells with registers
-    memory_map: str  # of what lies behind `slave`
+    memory_map: str  # of what lies beyond `slave`
     memory: tuple[str, int]  # the DRAM's segment in it, and its bytes, from address 0
     first_interrupt: int  # of `interrupt`, as the operating system counts
 
