@@ -87,8 +87,9 @@ def lifetimes(stages: Sequence[Stage]) -> dict[str, Lifetime]:
     """Of every map that stages leave to each other, by tensor; one that nothing reads lives while it is written."""
     found: dict[str, Lifetime] = {}
     for s, stage in enumerate(stages):
-        if stage.main.source in found:
-            found[stage.main.source] = replace(found[stage.main.source], last=s)
+        for tensor in stage.sources:
+            if tensor in found:
+                found[tensor] = replace(found[tensor], last=s)
         if not stage.layers[-1].average:
             found[stage.target] = Lifetime(s, s)
     return found
@@ -117,7 +118,7 @@ def written_words(stage: Stage, engine: EngineConfig) -> int:
 
 def handed_on(stages: Sequence[Stage], s: int) -> bool:
     """Whether what stage `s` reads is written by the stage before it, and read by no other."""
-    readers = sum(stage.main.source == stages[s].main.source for stage in stages)
+    readers = sum(stages[s].main.source in stage.sources for stage in stages)
     return s > 0 and stages[s - 1].target == stages[s].main.source and readers == 1
 
 
@@ -201,8 +202,10 @@ def _chains(
         name = f"map{s}" if s == end else f"map{s}-{end}"
         life = Lifetime(alive[source].first, alive[stages[end].main.source].last)
         rings.append(Ring(name=name, first=life.first, last=life.last, depth=depth, opening=opening))
-    for tensor in alive.keys() - places.keys():  # nothing reads it
-        stage = alive[tensor].first
+    for tensor, life in alive.items():
+        if tensor in places:
+            continue
+        stage = life.first  # nothing reads it
         places[tensor] = Place(len(rings))
         words = written_words(stages[stage], engine)
         rings.append(Ring(name=f"unread{stage}", first=stage, last=stage, depth=words))

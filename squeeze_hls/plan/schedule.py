@@ -30,6 +30,11 @@ class Stage:
         return (self.main,) if self.tail is None else (self.main, self.tail)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The tensors that its layers read."""
+        return tuple(tensor for layer in self.layers for tensor in layer.sources)
+
+    @property
     def target(self) -> str:
         """The tensor that the stage leaves behind."""
         return self.layers[-1].target
